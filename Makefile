@@ -1,0 +1,62 @@
+# The two commands on a fresh machine: `make demo` and `make test`. Both install what
+# the build lacks first. The rest is for people who work on stegcluster.
+
+# ccache, where it is installed, by the folder of compilers that it pretends to be. Not
+# by CC and CXX: cargo would take those for a change and compile RocksDB once more.
+CCACHE_DIRS := $(wildcard /usr/lib/ccache /usr/lib64/ccache /opt/homebrew/opt/ccache/libexec /usr/local/opt/ccache/libexec)
+empty :=
+space := $(empty) $(empty)
+CARGO_BIN := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+BUILD_PATH := $(subst $(space),:,$(strip $(CCACHE_DIRS) $(PATH) $(CARGO_BIN)))
+# An assignment in front makes even an old make start a shell, which sees the new PATH.
+CARGO := PATH="$(BUILD_PATH)" cargo
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+STATIC_TARGET := x86_64-unknown-linux-gnu
+STATIC := $(TARGET_DIR)/$(STATIC_TARGET)/release/stegcluster
+# Tools that the checks need are compiled here, once.
+TOOLS_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stegcluster/tools
+
+.PHONY: help demo test build static check audit bench clean setup cargo-deny
+
+help: ## Show this list (the default)
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
+
+demo: setup ## Build, then kill the leader of a local cluster five times under load
+	$(CARGO) run --locked --release -- failover-drill --local 3 --iterations 5
+
+test: setup ## Run all tests
+	$(CARGO) test --locked
+
+build: setup ## Build target/release/stegcluster
+	$(CARGO) build --locked --release
+
+# RUSTFLAGS replaces what .cargo/config.toml says, so the processor is named again.
+static: ## Build one fully static binary for x86-64 Linux
+	./packaging/setup.sh static
+	RUSTFLAGS="-C target-cpu=x86-64-v2 -C target-feature=+crt-static" \
+	  $(CARGO) build --locked --release --target $(STATIC_TARGET)
+	@ldd $(STATIC) 2>&1 | grep -Eq 'statically linked|not a dynamic executable' \
+	  || { echo "$(STATIC) is not static:"; ldd $(STATIC); exit 1; }
+	@echo "$(STATIC): statically linked, $$(wc -c < $(STATIC)) bytes"
+
+check: setup cargo-deny ## Formatting, lints, licenses and sources of dependencies
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) deny --log-level error check bans licenses sources
+
+audit: setup cargo-deny ## Known vulnerabilities of dependencies; needs the network
+	$(CARGO) deny check advisories
+
+bench: setup ## Run the micro-benchmarks
+	$(CARGO) bench --locked
+
+clean: ## Remove what was built here
+	$(CARGO) clean
+
+setup:
+	@./packaging/setup.sh
+
+cargo-deny: setup
+	@PATH="$(BUILD_PATH)" sh -c 'command -v cargo-deny' >/dev/null \
+	  || CARGO_TARGET_DIR="$(TOOLS_DIR)" RUSTFLAGS= $(CARGO) install --locked cargo-deny

@@ -1,0 +1,106 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_stegcluster_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_stegcluster_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_stegcluster_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_stegcluster_using_subcommand
+    set -l cmd (__fish_stegcluster_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -s V -l version -d 'Print version'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "serve" -d 'Run a node'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "status" -d 'Show the cluster: who leads, who is up, and how many nodes it can still lose'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "kill-leader" -d 'Crash the leader, wait for the new one, and show how long it took'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "bench" -d 'Load the cluster and report latencies, errors and the longest gap'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "failover-drill" -d 'Kill the leader under load, again and again, and account for every acknowledged record'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "embed" -d 'Hide a file in a picture; the embed is entered in the ledger'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "extract" -d 'Get the file back that is hidden in a picture'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "records" -d 'Read the ledger: who embedded what, when, with which digest'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l id -d 'This node\'s name [default: n1]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l peers -d 'All nodes by client address, this one included or not; the Raft port is the client port less 3080 unless given after a slash' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l config -d 'A cluster.yaml with any of these settings' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l listen -d 'Where clients connect [default: this node\'s entry in --peers, else 127.0.0.1:8081]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l raft-listen -d 'Where the other nodes connect [default: the client port less 3080]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l data-dir -d 'The node\'s data folder [default: ./data/ID]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l cover -d 'The picture used when a request brings none [default: a built-in photograph]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l solo-after -d 'How long without a quorum until the node serves alone, or `never` [default: 5s]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l codec-threads -d 'Threads that embed and extract [default: one for each core]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log-format -d 'How log lines are written: text or json [default: text]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log -d 'What is logged: a level such as info, or tracing directives [default: info]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l set -d 'Any setting of cluster.yaml by its key, such as timings.probe_misses=4' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l supervise -d 'Restart the node after a crash'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l print-config -d 'Print the whole configuration as a cluster.yaml, with each value\'s source, and stop'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l supervised -d 'The node below `--supervise`'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -l timeout-ms -d 'Milliseconds to wait for each server' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -l json -d 'Print JSON instead of the table'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l timeout-ms -d 'Milliseconds to wait for the new leader' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l json -d 'Print JSON instead of a sentence'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l servers -d 'Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l local -d 'Start this many nodes on this machine instead, in a temporary folder' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l clients -d 'Clients that ask at the same time' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l reqs -d 'Requests of each client' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l mode -d 'What to ask for: embed, extract, roundtrip or commit' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l secret-bytes -d 'Size of each secret' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l seed -d 'Makes the same secrets again' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l json -d 'Also write the report as JSON, to standard output for -' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l servers -d 'Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l local -d 'Start this many nodes on this machine instead, in a temporary folder' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l iterations -d 'Leaders to kill' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l load -d 'Clients that embed meanwhile; 0 for no load' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l pace-ms -d 'Least milliseconds between two embeds of one client' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l secret-bytes -d 'Size of each secret' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l seed -d 'Makes the same secrets and the same pauses again' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-first-commit-ms -d 'Exit with 2 where a first commit takes longer' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-client-gap-ms -d 'Exit with 2 where a client gap is longer' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-rejoin-ms -d 'Exit with 2 where a rejoin takes longer' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l json -d 'Also write the report as JSON, to standard output for -' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -s o -l out -d 'Where to write the picture (a PNG)' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l cover -d 'The picture to hide it in; the node\'s own if not given' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l passphrase-file -d 'Encrypt with the passphrase on the first line of this file' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l id -d 'The record\'s id, to repeat an embed whose outcome is unknown' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l json -d 'Print the answer as JSON, without the picture'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -s h -l help -d 'Print help'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -s o -l out -d 'Where to write the file' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l passphrase-file -d 'Decrypt with the passphrase on the first line of this file' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l json -d 'Print the answer as JSON, without the file'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -s h -l help -d 'Print help'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get" -s h -l help -d 'Print help'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get" -f -a "list" -d 'List records in the order of their ids'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get" -f -a "get" -d 'Show one record'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l limit -d 'Most records to list' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l after -d 'Begin after this id' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l all -d 'List every record'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l stale -d 'Whatever the first node that answers has, also without a quorum'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l json -d 'Print JSON instead of a table'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from get" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from get" -l json -d 'Print JSON instead of a table'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help'

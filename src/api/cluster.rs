@@ -1,0 +1,214 @@
+//! The cluster's state as clients see it, and the bodies of the admin calls.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ident::{ClusterUuid, NodeName};
+
+/// A node's part in Raft, spelled as the guide's `jq` lines expect it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    Leader,
+    Follower,
+    Candidate,
+    Learner,
+    #[default]
+    Unknown,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Leader => "Leader",
+            Self::Follower => "Follower",
+            Self::Candidate => "Candidate",
+            Self::Learner => "Learner",
+            Self::Unknown => "Unknown",
+        })
+    }
+}
+
+/// What a node is busy with, beside its role.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Part of a cluster.
+    Normal,
+    /// Waiting for a majority to form a cluster with.
+    #[default]
+    Forming,
+    /// Being added to an existing cluster.
+    Joining,
+    /// Serving alone, without a quorum.
+    Solo,
+    /// Cut off or paused on purpose, by `/admin/fail`.
+    Faulted,
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Normal => "normal",
+            Self::Forming => "forming",
+            Self::Joining => "joining",
+            Self::Solo => "solo",
+            Self::Faulted => "faulted",
+        })
+    }
+}
+
+/// Answer to `GET /cluster/status`: one node's view of all.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    pub cluster_name: String,
+    pub cluster_uuid: Option<ClusterUuid>,
+    /// The node that answers.
+    pub node: Option<NodeName>,
+    pub term: u64,
+    pub leader_id: Option<NodeName>,
+    /// `HOST:PORT` of the leader's client port.
+    pub leader_address: Option<String>,
+    /// True while this node reaches a leader that a majority follows.
+    pub quorum: bool,
+    /// How many more of the voters that are up now may fail without losing the quorum.
+    pub can_lose: u32,
+    /// Sorted by name.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// One node, as it last told about itself, or as far as is known of a silent one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    pub id: NodeName,
+    pub raft_id: Option<u64>,
+    /// Host part of its client address.
+    pub ip: String,
+    pub http_port: u16,
+    pub raft_port: u16,
+    pub role: Role,
+    pub healthy: bool,
+    pub mode: Mode,
+    pub voter: bool,
+    pub term: u64,
+    /// Name of the leader that this node follows.
+    pub leader: Option<NodeName>,
+    /// Last committed log index known to it.
+    pub commit: u64,
+    /// Last log index applied to its ledger.
+    pub applied: u64,
+    /// Entries that it is behind the highest commit index known in the cluster.
+    pub lag: u64,
+    /// Milliseconds since the reporting node last heard of it; 0 for itself.
+    pub last_contact_ms: Option<f64>,
+    /// On the leader: milliseconds since a quorum last acknowledged it.
+    pub quorum_ack_ms: Option<f64>,
+    pub fsync_p99_ms: Option<f64>,
+    /// What its detector holds of the leader, in a word or two.
+    pub detector: String,
+    /// Records in its ledger.
+    pub records: u64,
+    /// Of one core; may pass 100.
+    pub cpu_pct: f64,
+    /// Of the machine's memory.
+    pub mem_pct: f64,
+    /// Client requests a second, over the last minute.
+    pub qps_1m: f64,
+    /// 95th percentile of client requests over the last minute, in milliseconds.
+    pub p95_ms: f64,
+    pub uptime_s: f64,
+    pub version: String,
+}
+
+impl NodeStatus {
+    /// A node of which nothing is known but where it should be.
+    pub fn unknown(id: NodeName, http_addr: &str, raft_addr: &str) -> Self {
+        let (ip, http_port) = split_addr(http_addr);
+        let (_, raft_port) = split_addr(raft_addr);
+        Self {
+            id,
+            raft_id: None,
+            ip,
+            http_port,
+            raft_port,
+            role: Role::Unknown,
+            healthy: false,
+            mode: Mode::Forming,
+            voter: false,
+            term: 0,
+            leader: None,
+            commit: 0,
+            applied: 0,
+            lag: 0,
+            last_contact_ms: None,
+            quorum_ack_ms: None,
+            fsync_p99_ms: None,
+            detector: String::new(),
+            records: 0,
+            cpu_pct: 0.0,
+            mem_pct: 0.0,
+            qps_1m: 0.0,
+            p95_ms: 0.0,
+            uptime_s: 0.0,
+            version: String::new(),
+        }
+    }
+}
+
+/// Host and port of `HOST:PORT`; an IPv6 host loses its brackets. Port 0 if there is none.
+pub fn split_addr(addr: &str) -> (String, u16) {
+    let (host, port) = addr.rsplit_once(':').unwrap_or((addr, "0"));
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    (host.to_owned(), port.parse().unwrap_or(0))
+}
+
+/// A fault on purpose, for drills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FaultAction {
+    /// The process ends at once, as by SIGKILL.
+    Crash,
+    /// The client port answers 503 until restored.
+    Pause,
+    /// The process stops, as by SIGSTOP, for `duration_ms`.
+    Freeze,
+    /// Peer traffic is dropped both ways until restored.
+    Isolate,
+}
+
+/// Body of `POST /admin/fail`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailRequest {
+    pub action: FaultAction,
+    /// How long the fault lasts, in milliseconds; for `freeze` 2000 if absent, for
+    /// `pause` and `isolate` until `/admin/restore` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+}
+
+/// Body of `POST /admin/transfer-leader`; without `to`, the most current follower.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferRequest {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<NodeName>,
+}
+
+/// Answer to the admin calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdminResponse {
+    pub node: NodeName,
+    /// What was done, in a sentence.
+    pub done: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_split_into_host_and_port() {
+        assert_eq!(split_addr("10.0.0.1:8081"), ("10.0.0.1".into(), 8081));
+        assert_eq!(split_addr("[::1]:8081"), ("::1".into(), 8081));
+        assert_eq!(split_addr("nohost"), ("nohost".into(), 0));
+    }
+}

@@ -1,0 +1,109 @@
+//! `stegcluster embed`: hide a file in a picture.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::servers::{ServersArgs, code_of};
+use super::{exit, output};
+use crate::client::EmbedRequest;
+use crate::clock;
+use crate::ident::RecordId;
+
+/// Hide a file in a picture; the embed is entered in the ledger
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  stegcluster embed letter.pdf --out holiday.png
+  stegcluster embed letter.pdf --cover photo.jpg --passphrase-file key.txt --out holiday.png")]
+pub struct EmbedArgs {
+    #[command(flatten)]
+    servers: ServersArgs,
+    /// The file to hide
+    #[arg(value_name = "SECRET")]
+    secret: PathBuf,
+    /// Where to write the picture (a PNG)
+    #[arg(long, short, value_name = "FILE")]
+    out: PathBuf,
+    /// The picture to hide it in; the node's own if not given
+    #[arg(long, value_name = "FILE")]
+    cover: Option<PathBuf>,
+    /// Encrypt with the passphrase on the first line of this file
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// The record's id, to repeat an embed whose outcome is unknown
+    #[arg(long, value_name = "ID")]
+    id: Option<RecordId>,
+    /// Print the answer as JSON, without the picture
+    #[arg(long)]
+    json: bool,
+}
+
+/// Embeds, and writes the picture.
+///
+/// # Errors
+/// A file could not be read or written, or Ctrl-C not be caught.
+pub fn run(args: EmbedArgs) -> anyhow::Result<ExitCode> {
+    let (client, _) = args.servers.client(Duration::from_secs(60))?;
+    let secret = read(&args.secret)?;
+    let cover = args.cover.as_ref().map(read).transpose()?;
+    let passphrase = passphrase(args.passphrase_file.as_ref())?;
+    let id = args.id.unwrap_or_else(|| clock::fresh_time_ordered_uuid().into());
+    let request = EmbedRequest {
+        secret: &secret,
+        cover: cover.as_deref(),
+        passphrase: passphrase.as_deref(),
+        method: None,
+    };
+    let mut answer = match client.embed(0, &id, &request) {
+        Ok(answer) => answer,
+        Err(error) => {
+            if error.outcome_unknown {
+                output::complain(&format!("it may have been done; repeat it with --id {id}"));
+            }
+            return Ok(output::fail(code_of(&error), &error));
+        }
+    };
+    let picture = answer.value.stego_image_b64.take().context("the answer has no picture")?;
+    let picture = STANDARD.decode(picture).context("the answer's picture is no base64")?;
+    std::fs::write(&args.out, picture)
+        .with_context(|| format!("cannot write {}", args.out.display()))?;
+    let embedded = &answer.value;
+    if args.json {
+        output::print(&output::json(embedded)?);
+    } else {
+        output::print(&format!(
+            "{} bytes hidden in {} ({} bytes); record {} by {}\n",
+            embedded.secret_size_bytes,
+            args.out.display(),
+            embedded.payload_size_bytes,
+            embedded.request_id,
+            embedded.node
+        ));
+    }
+    Ok(ExitCode::from(exit::OK))
+}
+
+/// A whole file.
+///
+/// # Errors
+/// Names the file.
+pub(super) fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The first line of a file. Not a flag: flags are in every process list.
+///
+/// # Errors
+/// Names the file.
+pub(super) fn passphrase(path: Option<&PathBuf>) -> anyhow::Result<Option<String>> {
+    let Some(path) = path else { return Ok(None) };
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let line = text.lines().next().unwrap_or_default();
+    anyhow::ensure!(!line.is_empty(), "{} has no passphrase on its first line", path.display());
+    Ok(Some(line.to_owned()))
+}

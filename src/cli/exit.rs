@@ -1,0 +1,97 @@
+//! The exit codes of every subcommand: the one table, also printed in the man pages.
+
+/// A code and what it means, in a few words.
+pub type Meaning = (u8, &'static str);
+
+/// Every command: wrong flags or configuration. Clap uses the same code.
+pub const USAGE: u8 = 2;
+/// Done, and all is well.
+pub const OK: u8 = 0;
+/// What was asked was not done, or only in part.
+pub const FAILED: u8 = 1;
+/// `bench` and `failover-drill`: the tool itself could not do its work.
+pub const COULD_NOT_RUN: u8 = 3;
+/// No server answered.
+pub const UNREACHABLE: u8 = 4;
+
+/// `status`: some node is down, but the cluster serves.
+pub const DEGRADED: u8 = 1;
+/// `status`: nodes answer, but no majority follows a leader. Shares its number with wrong
+/// usage, which says so on standard error and prints no table.
+pub const NO_QUORUM: u8 = 2;
+/// `status`: two leaders of one term, or nodes of different clusters.
+pub const CONFLICT: u8 = 3;
+
+/// `failover-drill`: an acknowledged record was lost, doubled or changed, or a linearizable
+/// read missed it.
+pub const LOST: u8 = 1;
+/// `failover-drill`: nothing was lost, but a target was missed.
+pub const TARGET_MISSED: u8 = 2;
+
+const WRONG_USAGE: Meaning = (USAGE, "wrong usage");
+const NOBODY: Meaning = (UNREACHABLE, "no server could be reached");
+
+/// For each subcommand, its codes in rising order.
+pub const TABLE: &[(&str, &[Meaning])] = &[
+    (
+        "serve",
+        &[(OK, "stopped as asked"), (FAILED, "stopped by an error"), (USAGE, "could not start")],
+    ),
+    (
+        "status",
+        &[
+            (OK, "healthy"),
+            (DEGRADED, "degraded: a node is down, the cluster serves"),
+            (NO_QUORUM, "no quorum (or wrong usage)"),
+            (CONFLICT, "conflict: two leaders of one term, or different clusters"),
+            NOBODY,
+        ],
+    ),
+    (
+        "kill-leader",
+        &[
+            (OK, "a new leader took over"),
+            (FAILED, "no new leader in time, or there was none to kill"),
+            WRONG_USAGE,
+            NOBODY,
+        ],
+    ),
+    (
+        "bench",
+        &[
+            (OK, "every request succeeded"),
+            (FAILED, "some requests failed"),
+            WRONG_USAGE,
+            (COULD_NOT_RUN, "the benchmark could not run, or its report not be written"),
+        ],
+    ),
+    (
+        "failover-drill",
+        &[
+            (OK, "nothing lost, nothing doubled"),
+            (LOST, "an acknowledged record was lost, doubled or changed"),
+            (TARGET_MISSED, "a target was missed (or wrong usage)"),
+            (COULD_NOT_RUN, "the drill itself failed, or its report could not be written"),
+        ],
+    ),
+    ("embed", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),
+    ("extract", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),
+    ("records", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_is_listed_once_with_rising_codes() {
+        let mut names: Vec<&str> = TABLE.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), TABLE.len());
+        for (name, codes) in TABLE {
+            assert!(codes.is_sorted_by(|a, b| a.0 < b.0), "{name}");
+            assert_eq!(codes[0].0, OK, "{name}");
+        }
+    }
+}

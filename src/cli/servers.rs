@@ -1,0 +1,110 @@
+//! What every client command shares: where the servers are, and Ctrl-C.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::client::{CallError, Client, Interrupt, Patience, Servers, Stop};
+use crate::drill::Ground;
+use crate::fleet::{Fleet, FleetError, FleetPlan};
+
+/// Where a cluster of three on one machine listens by default.
+pub const DEFAULT: &str = "http://127.0.0.1:8081,http://127.0.0.1:8082,http://127.0.0.1:8083";
+
+/// Where the cluster is.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServersArgs {
+    /// Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between
+    #[arg(
+        long,
+        value_name = "LIST",
+        env = "STEGCLUSTER_SERVERS",
+        hide_env_values = true,
+        default_value = DEFAULT
+    )]
+    pub servers: Servers,
+}
+
+impl ServersArgs {
+    /// A client that is broken off by the first Ctrl-C, and what that trips.
+    ///
+    /// # Errors
+    /// Ctrl-C could not be caught.
+    pub fn client(&self, deadline: Duration) -> anyhow::Result<(Client, Stop)> {
+        let stop = interrupt()?.clean;
+        let patience = Patience { deadline, ..Patience::default() };
+        let client = Client::new(self.servers.clone(), patience, stop.clone());
+        client.break_off_on(&stop);
+        Ok((client, stop))
+    }
+}
+
+/// Own nodes or somebody's.
+#[derive(Debug, Clone, clap::Args)]
+pub struct GroundArgs {
+    /// Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between
+    #[arg(long, value_name = "LIST", env = "STEGCLUSTER_SERVERS", hide_env_values = true)]
+    servers: Option<Servers>,
+    /// Start this many nodes on this machine instead, in a temporary folder
+    #[arg(long, value_name = "N")]
+    local: Option<usize>,
+}
+
+impl GroundArgs {
+    /// `--local` before `--servers`; with neither, `default_local` own nodes, or the usual
+    /// servers where that is `None`. Own nodes are started, but may not have formed yet.
+    ///
+    /// # Errors
+    /// Own nodes could not be started.
+    pub fn ground(&self, default_local: Option<usize>, stop: &Stop) -> Result<Ground, FleetError> {
+        let local = self.local.or(default_local.filter(|_| self.servers.is_none()));
+        if let Some(nodes) = local {
+            let mut fleet = Fleet::new(FleetPlan::new(nodes), stop)?;
+            fleet.start_all()?;
+            return Ok(Ground::Local(Box::new(fleet)));
+        }
+        let usual = || DEFAULT.parse().expect("the default is a list of servers, as a test checks");
+        Ok(Ground::Remote(self.servers.clone().unwrap_or_else(usual)))
+    }
+}
+
+/// Ctrl-C and SIGTERM from here on. To be called once.
+///
+/// # Errors
+/// The handler could not be installed.
+pub fn interrupt() -> anyhow::Result<Interrupt> {
+    let interrupt = Interrupt::default();
+    let pressed = interrupt.clone();
+    ctrlc::set_handler(move || pressed.press()).context("cannot catch Ctrl-C")?;
+    Ok(interrupt)
+}
+
+/// The exit code of a call that failed: nobody answered, or somebody said no.
+pub fn code_of(error: &CallError) -> u8 {
+    use super::exit;
+    if error.last.is_unreachable() { exit::UNREACHABLE } else { exit::FAILED }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_names_three_servers() {
+        assert_eq!(DEFAULT.parse::<Servers>().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn clap_accepts_every_definition() {
+        fn check<T: clap::Args>() {
+            T::augment_args(clap::Command::new("test")).debug_assert();
+        }
+        check::<crate::cli::status::StatusArgs>();
+        check::<crate::cli::kill_leader::KillLeaderArgs>();
+        check::<crate::cli::bench::BenchArgs>();
+        check::<crate::cli::failover_drill::FailoverDrillArgs>();
+        check::<crate::cli::embed::EmbedArgs>();
+        check::<crate::cli::extract::ExtractArgs>();
+        check::<crate::cli::records::RecordsArgs>();
+    }
+}

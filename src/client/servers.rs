@@ -1,0 +1,150 @@
+//! Where the nodes are: `--servers`, parsed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ureq::http::Uri;
+
+/// Why a text names no server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServerError {
+    #[error("{0:?} is no server; write HOST:PORT or http://HOST:PORT")]
+    Malformed(String),
+    #[error("{0:?}: only http:// is spoken here; put TLS in front, or leave the scheme out")]
+    Scheme(String),
+    #[error("{0:?} has no port; write HOST:PORT, for instance {0}:8081")]
+    NoPort(String),
+    #[error("no server given")]
+    None,
+}
+
+/// The client address of one node. Prints as its URL.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Server {
+    /// `http://HOST:PORT`, without a slash at the end.
+    url: String,
+}
+
+impl Server {
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// `HOST:PORT`.
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+}
+
+impl FromStr for Server {
+    type Err = ServerError;
+
+    fn from_str(text: &str) -> Result<Self, ServerError> {
+        let text = text.trim();
+        let address = match text.split_once("://") {
+            Some(("http", address)) => address,
+            Some(_) => return Err(ServerError::Scheme(text.to_owned())),
+            None => text,
+        };
+        let address = address.trim_end_matches('/');
+        let malformed = || ServerError::Malformed(text.to_owned());
+        let url = format!("http://{address}");
+        let uri: Uri = url.parse().map_err(|_| malformed())?;
+        let authority = uri.authority().ok_or_else(malformed)?;
+        let only_address = authority.as_str() == address && !address.contains('@');
+        if !only_address || authority.host().is_empty() {
+            return Err(malformed());
+        }
+        match authority.port_u16() {
+            Some(0) => Err(malformed()),
+            Some(_) => Ok(Self { url }),
+            None => Err(ServerError::NoPort(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.url)
+    }
+}
+
+/// At least one server, each once, in the order given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Servers(Vec<Server>);
+
+impl Servers {
+    /// # Errors
+    /// [`ServerError::None`] if there is none.
+    pub fn new(servers: impl IntoIterator<Item = Server>) -> Result<Self, ServerError> {
+        let mut unique: Vec<Server> = Vec::new();
+        for server in servers {
+            if !unique.contains(&server) {
+                unique.push(server);
+            }
+        }
+        if unique.is_empty() { Err(ServerError::None) } else { Ok(Self(unique)) }
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Never: there is at least one. Here because clippy expects it beside `len`.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, Server> {
+        self.0.iter()
+    }
+
+    /// The server with this number, counted round and round.
+    pub fn nth(&self, number: usize) -> &Server {
+        &self.0[number % self.0.len()]
+    }
+}
+
+impl FromStr for Servers {
+    type Err = ServerError;
+
+    /// Servers with commas between them.
+    fn from_str(text: &str) -> Result<Self, ServerError> {
+        let parts = text.split(',').filter(|part| !part.trim().is_empty());
+        Self::new(parts.map(str::parse).collect::<Result<Vec<Server>, _>>()?)
+    }
+}
+
+impl fmt::Display for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let urls: Vec<&str> = self.0.iter().map(Server::url).collect();
+        f.write_str(&urls.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_read_with_and_without_a_scheme() {
+        let servers: Servers =
+            "127.0.0.1:8081, http://n2.example:8082/,http://[::1]:8083,127.0.0.1:8081"
+                .parse()
+                .unwrap();
+        let urls: Vec<&str> = servers.iter().map(Server::url).collect();
+        assert_eq!(urls, ["http://127.0.0.1:8081", "http://n2.example:8082", "http://[::1]:8083"]);
+        assert_eq!(servers.nth(4).address(), "n2.example:8082");
+    }
+
+    #[test]
+    fn what_is_no_server_is_refused_with_the_reason() {
+        let refused = |text: &str| text.parse::<Server>().unwrap_err();
+        assert!(matches!(refused("https://a:1"), ServerError::Scheme(_)));
+        assert!(matches!(refused("localhost"), ServerError::NoPort(_)));
+        for bad in ["", "http://", "a b:1", "a:1/x", "a:0", "a:99999", "u@a:1", ":1"] {
+            assert!(matches!(refused(bad), ServerError::Malformed(_) | ServerError::NoPort(_)));
+        }
+        assert_eq!(" , ".parse::<Servers>(), Err(ServerError::None));
+    }
+}

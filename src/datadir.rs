@@ -1,0 +1,417 @@
+//! The data directory: whose it is, that only one process uses it, and small files
+//! that survive a crash whole. What the store inside means is not known here.
+//!
+//! | name | what |
+//! |---|---|
+//! | `LOCK` | locked by the running node; holds its process id |
+//! | `identity.json` | format, node, instance, cluster, Raft id; marks the folder as ours |
+//! | `store/` | the database |
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::ident::{ClusterUuid, InstanceUuid, NodeName, RaftId};
+
+/// The format written by this version. Raised when an older version could misread it.
+pub const FORMAT: u32 = 1;
+
+/// Names inside the folder, as the manual lists them.
+pub const LOCK_FILE: &str = "LOCK";
+pub const IDENTITY_FILE: &str = "identity.json";
+pub const STORE_FOLDER: &str = "store";
+
+const TEMPORARY_SUFFIX: &str = ".tmp";
+/// What a new file system holds in its root, which may well be mounted for us.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// Why a data folder cannot be used. One line each, saying what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    #[error(
+        "data folder {} is in use by process {pid}; stop that node, or give this one its own --data-dir",
+        path.display()
+    )]
+    Locked { path: PathBuf, pid: String },
+    #[error(
+        "{} is not empty and no data folder of stegcluster (it has no {IDENTITY_FILE}); \
+         name an empty or new folder with --data-dir",
+        path.display()
+    )]
+    Foreign { path: PathBuf },
+    #[error(
+        "data folder {} has format {found}, this version knows up to {FORMAT}; use a newer stegcluster",
+        path.display()
+    )]
+    NewerFormat { path: PathBuf, found: u32 },
+    #[error(
+        "data folder {} belongs to {owner}, this node is {node}; correct --id or --data-dir",
+        path.display()
+    )]
+    OtherNode { path: PathBuf, owner: NodeName, node: NodeName },
+    #[error("{} is damaged: {cause}; restore it, or wipe the folder to join as a new node", path.display())]
+    Damaged { path: PathBuf, cause: String },
+    #[error("cannot {action} {}: {cause}{}", path.display(), advice(cause))]
+    Io { action: &'static str, path: PathBuf, cause: io::Error },
+}
+
+fn advice(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; make the folder writable for this user, or name another with --data-dir"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space, or name a folder on another disk with --data-dir"
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "; a file is in the way, name a folder with --data-dir"
+        }
+        _ => "",
+    }
+}
+
+/// Who the folder's node is. Read by operators too: kept as plain JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub format: u32,
+    pub node: NodeName,
+    /// New with each new folder: a node with a wiped disk is another instance.
+    pub instance: InstanceUuid,
+    /// `None` until the node belongs to a cluster.
+    pub cluster_uuid: Option<ClusterUuid>,
+    /// `None` until the cluster gave it one.
+    pub raft_id: Option<RaftId>,
+}
+
+/// An opened, locked data folder. The lock ends with this value, or with the process.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// Held for its lock.
+    _lock: File,
+    /// What `identity.json` says. Its mutex also keeps two writers apart, who would
+    /// share a temporary file.
+    identity: Mutex<Identity>,
+}
+
+impl DataDir {
+    /// Opens, or creates, the folder of `node` and locks it. Blocks on the disk.
+    ///
+    /// # Errors
+    /// In use, not ours, newer, another node's, damaged, unwritable or full.
+    pub fn open(path: &Path, node: &NodeName) -> Result<Self, DataDirError> {
+        fs::create_dir_all(path).map_err(io_error("create data folder", path))?;
+        // Before the lock: nothing is to be written into somebody else's folder.
+        refuse_foreign(path)?;
+        let lock = lock(path)?;
+        let identity = match load_json::<serde_json::Value>(&path.join(IDENTITY_FILE))? {
+            Some(found) => read_identity(path, found, node)?,
+            None => {
+                let identity = Identity {
+                    format: FORMAT,
+                    node: node.clone(),
+                    instance: InstanceUuid(clock::fresh_uuid()),
+                    cluster_uuid: None,
+                    raft_id: None,
+                };
+                save_json(path, IDENTITY_FILE, &identity)?;
+                // The folder's own name must survive a power cut too.
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                sync_folder(parent.unwrap_or(Path::new(".")))?;
+                identity
+            }
+        };
+        Ok(Self { path: path.to_owned(), _lock: lock, identity: Mutex::new(identity) })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The database's folder. The database creates it.
+    pub fn store(&self) -> PathBuf {
+        self.path.join(STORE_FOLDER)
+    }
+
+    pub fn identity(&self) -> Identity {
+        self.lock_identity().clone()
+    }
+
+    /// Replaces the identity; durable once this returns. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The disk failed; the old identity is then still in force.
+    pub fn save_identity(&self, identity: &Identity) -> Result<(), DataDirError> {
+        let mut current = self.lock_identity();
+        save_json(&self.path, IDENTITY_FILE, identity)?;
+        *current = identity.clone();
+        Ok(())
+    }
+
+    /// Reads a file written by [`Self::save`]; `None` if there is none.
+    ///
+    /// # Errors
+    /// Unreadable, or not what was asked for.
+    pub fn load<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, DataDirError> {
+        load_json(&self.path.join(file))
+    }
+
+    /// Replaces `file` in the folder as a whole, as JSON: after a crash at any moment
+    /// it is the old or the new one, and the new one once this returned. Blocks on
+    /// the disk.
+    ///
+    /// # Errors
+    /// The disk failed; the old file is then still there.
+    pub fn save<T: Serialize>(&self, file: &str, value: &T) -> Result<(), DataDirError> {
+        let _one_writer = self.lock_identity();
+        save_json(&self.path, file, value)
+    }
+
+    fn lock_identity(&self) -> MutexGuard<'_, Identity> {
+        // The identity is assigned whole, so it is good even after a panic elsewhere.
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError {
+    let path = path.to_owned();
+    move |cause| DataDirError::Io { action, path, cause }
+}
+
+/// A folder with contents is ours only with an identity. A lock and half-written
+/// files are what a crash during creation leaves.
+fn refuse_foreign(path: &Path) -> Result<(), DataDirError> {
+    if path.join(IDENTITY_FILE).exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(io_error("read data folder", path))? {
+        let entry = entry.map_err(io_error("read data folder", path))?;
+        let name = entry.file_name();
+        let half_written = format!("{IDENTITY_FILE}{TEMPORARY_SUFFIX}");
+        if ![LOCK_FILE, LOST_AND_FOUND, half_written.as_str()].iter().any(|known| name == *known) {
+            return Err(DataDirError::Foreign { path: path.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Takes the lock and leaves this process's id in it, for whoever finds it taken.
+fn lock(folder: &Path) -> Result<File, DataDirError> {
+    let path = folder.join(LOCK_FILE);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(io_error("write", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            // Without the id the message is poorer, not wrong.
+            let _ = file.read_to_string(&mut pid);
+            let pid = match pid.trim() {
+                "" => "(unknown)".to_owned(),
+                pid => pid.to_owned(),
+            };
+            return Err(DataDirError::Locked { path: folder.to_owned(), pid });
+        }
+        Err(TryLockError::Error(cause)) => return Err(io_error("lock", &path)(cause)),
+    }
+    let write = |file: &mut File| {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())?;
+        // A full disk must show now, not at the first vote.
+        file.sync_all()
+    };
+    write(&mut file).map_err(io_error("write", &path))?;
+    Ok(file)
+}
+
+fn read_identity(
+    path: &Path,
+    found: serde_json::Value,
+    node: &NodeName,
+) -> Result<Identity, DataDirError> {
+    // The format first: a newer identity may have any shape.
+    let format = found.get("format").and_then(serde_json::Value::as_u64);
+    if let Some(format) = format.and_then(|format| u32::try_from(format).ok())
+        && format > FORMAT
+    {
+        return Err(DataDirError::NewerFormat { path: path.to_owned(), found: format });
+    }
+    let identity: Identity = serde_json::from_value(found).map_err(|cause| {
+        DataDirError::Damaged { path: path.join(IDENTITY_FILE), cause: cause.to_string() }
+    })?;
+    if identity.node != *node {
+        let (owner, node) = (identity.node, node.clone());
+        return Err(DataDirError::OtherNode { path: path.to_owned(), owner, node });
+    }
+    Ok(identity)
+}
+
+fn load_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DataDirError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(io_error("read", path)(cause)),
+    };
+    let damaged = |cause: serde_json::Error| DataDirError::Damaged {
+        path: path.to_owned(),
+        cause: cause.to_string(),
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+}
+
+fn save_json<T: Serialize>(folder: &Path, file: &str, value: &T) -> Result<(), DataDirError> {
+    let path = folder.join(file);
+    let temporary = folder.join(format!("{file}{TEMPORARY_SUFFIX}"));
+    let write = || {
+        let mut bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
+        bytes.push(b'\n');
+        let mut file = File::create(&temporary)?;
+        file.write_all(&bytes)?;
+        // Content before name: else a crash could leave the name on an empty file.
+        file.sync_all()?;
+        fs::rename(&temporary, &path)
+    };
+    write().map_err(io_error("write", &path))?;
+    sync_folder(folder)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), DataDirError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("sync", folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> NodeName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_folder_keeps_its_identity() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("data/n1");
+        let first = DataDir::open(&path, &name("n1")).unwrap();
+        let mut identity = first.identity();
+        assert_eq!(
+            (identity.format, identity.cluster_uuid, identity.raft_id),
+            (FORMAT, None, None)
+        );
+        identity.raft_id = Some(RaftId(7));
+        identity.cluster_uuid = Some(ClusterUuid(clock::fresh_uuid()));
+        first.save_identity(&identity).unwrap();
+        assert_eq!(first.identity(), identity);
+        assert_eq!(first.store(), path.join("store"));
+        drop(first);
+        assert_eq!(DataDir::open(&path, &name("n1")).unwrap().identity(), identity);
+    }
+
+    #[test]
+    fn a_wiped_folder_is_another_instance() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("n1");
+        let first = DataDir::open(&path, &name("n1")).unwrap().identity();
+        fs::remove_dir_all(&path).unwrap();
+        let second = DataDir::open(&path, &name("n1")).unwrap().identity();
+        assert_ne!(first.instance, second.instance);
+    }
+
+    #[test]
+    fn a_second_process_is_told_who_has_the_folder() {
+        let temp = tempfile::tempdir().unwrap();
+        let held = DataDir::open(temp.path(), &name("n1")).unwrap();
+        let error = DataDir::open(temp.path(), &name("n1")).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&format!("in use by process {};", std::process::id())), "{text}");
+        drop(held);
+        DataDir::open(temp.path(), &name("n1")).unwrap();
+    }
+
+    #[test]
+    fn a_foreign_folder_is_refused_and_left_as_it_was() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("thesis.txt"), "mine").unwrap();
+        let error = DataDir::open(temp.path(), &name("n1")).unwrap_err();
+        assert!(matches!(error, DataDirError::Foreign { .. }), "{error}");
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_creation_cut_short_is_taken_up_again() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join(LOCK_FILE), "1").unwrap();
+        fs::write(temp.path().join("identity.json.tmp"), "{").unwrap();
+        fs::create_dir(temp.path().join(LOST_AND_FOUND)).unwrap();
+        DataDir::open(temp.path(), &name("n1")).unwrap();
+    }
+
+    #[test]
+    fn an_unfit_identity_is_answered_with_what_to_do() {
+        let instance = "00000000-0000-4000-8000-000000000000";
+        let table = [
+            (
+                format!(r#"{{"format":1,"node":"n2","instance":"{instance}"}}"#),
+                "belongs to n2, this node is n1",
+            ),
+            (r#"{"format":2,"new":[]}"#.to_owned(), "has format 2, this version knows up to 1"),
+            ("{\"format\":1".to_owned(), "identity.json is damaged: EOF"),
+            (r#"{"format":1}"#.to_owned(), "identity.json is damaged: missing field"),
+        ];
+        for (identity, expected) in table {
+            let temp = tempfile::tempdir().unwrap();
+            fs::write(temp.path().join(IDENTITY_FILE), identity).unwrap();
+            let error = DataDir::open(temp.path(), &name("n1")).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("file");
+        fs::write(&path, "").unwrap();
+        for path in [path.clone(), path.join("n1")] {
+            let error = DataDir::open(&path, &name("n1")).unwrap_err().to_string();
+            assert!(error.contains("a file is in the way"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_full_or_unwritable_disk_comes_with_advice() {
+        let table = [
+            (io::ErrorKind::StorageFull, "free some space"),
+            (io::ErrorKind::PermissionDenied, "make the folder writable"),
+            (io::ErrorKind::ReadOnlyFilesystem, "make the folder writable"),
+        ];
+        for (kind, expected) in table {
+            let error = io_error("write", Path::new("/d"))(kind.into()).to_string();
+            assert!(error.starts_with("cannot write /d: ") && error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn small_files_are_replaced_whole() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(temp.path(), &name("n1")).unwrap();
+        assert_eq!(dir.load::<Vec<u32>>("peers.json").unwrap(), None);
+        dir.save("peers.json", &vec![1, 2, 3]).unwrap();
+        dir.save("peers.json", &vec![4]).unwrap();
+        assert_eq!(dir.load::<Vec<u32>>("peers.json").unwrap(), Some(vec![4]));
+        assert!(!temp.path().join("peers.json.tmp").exists());
+        fs::write(temp.path().join("peers.json"), "[4").unwrap();
+        let error = dir.load::<Vec<u32>>("peers.json").unwrap_err();
+        assert!(matches!(error, DataDirError::Damaged { .. }), "{error}");
+    }
+}

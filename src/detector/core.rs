@@ -1,0 +1,261 @@
+//! The rules, without I/O: events and the time in, actions out.
+//!
+//! A leader is held dead only if nothing was heard of it since the evidence began, by
+//! any way: an append, an answered probe or an accepted connection clears it.
+
+use crate::clock::Instant;
+
+/// Why a leader is held dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The held connection closed and reconnects are refused: the kernel says that
+    /// the process is gone.
+    Crashed,
+    /// It answers nothing.
+    Silent,
+}
+
+/// What was seen of the leader that is being watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    WatchOpened,
+    WatchClosed,
+    /// A reconnect was refused.
+    Refused,
+    ProbeAnswered,
+    /// A probe was not answered in time.
+    ProbeMissed,
+}
+
+/// What to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Tell the operator: evidence number `attempt` of `cause`.
+    Report { attempt: u32, cause: Cause },
+    /// Ask the others whether they also hold the leader dead.
+    Accuse(Cause),
+}
+
+/// Evidence about one leader of one term. A new leader or term gets a new one.
+#[derive(Debug, Clone)]
+pub struct Core {
+    /// Pieces of evidence in a row that make a leader dead.
+    misses_max: u32,
+    /// The watch was held and has closed, at this time.
+    closed: Option<Instant>,
+    watched: bool,
+    refusals: u32,
+    misses: u32,
+    /// When the first of the present misses was sent.
+    first_miss: Option<Instant>,
+    dead: Option<Cause>,
+}
+
+impl Core {
+    pub fn new(misses_max: u32) -> Self {
+        Self {
+            misses_max,
+            closed: None,
+            watched: false,
+            refusals: 0,
+            misses: 0,
+            first_miss: None,
+            dead: None,
+        }
+    }
+
+    pub fn dead(&self) -> Option<Cause> {
+        self.dead
+    }
+
+    pub fn suspected(&self) -> bool {
+        self.closed.is_some() || self.misses > 0
+    }
+
+    /// `heard` is when Raft last heard of this leader, if ever.
+    pub fn step(&mut self, event: Event, now: Instant, heard: Option<Instant>) -> Option<Action> {
+        match event {
+            Event::WatchOpened => {
+                *self = Self { watched: true, ..Self::new(self.misses_max) };
+                None
+            }
+            Event::ProbeAnswered => {
+                // An answer may have been under way when the process died: it clears the
+                // silence, and the closed watch still speaks.
+                self.misses = 0;
+                self.first_miss = None;
+                if self.dead == Some(Cause::Silent) {
+                    self.dead = None;
+                }
+                None
+            }
+            Event::WatchClosed => {
+                if self.watched && self.closed.is_none() {
+                    self.closed = Some(now);
+                    self.refusals = 0;
+                }
+                None
+            }
+            Event::Refused => self.refused(heard),
+            Event::ProbeMissed => self.missed(now, heard),
+        }
+    }
+
+    fn refused(&mut self, heard: Option<Instant>) -> Option<Action> {
+        // Without a watch that was held, a refusal may be a listener that is late or closed.
+        let closed = self.closed?;
+        if let Some(heard) = heard.filter(|heard| *heard > closed) {
+            // It spoke after that. Its last words may only have lain in a buffer, so the
+            // evidence begins anew and is not dropped.
+            self.closed = Some(heard);
+            self.refusals = 0;
+            if self.dead == Some(Cause::Crashed) {
+                self.dead = None;
+            }
+            return None;
+        }
+        self.refusals += 1;
+        self.conclude(self.refusals, Cause::Crashed)
+    }
+
+    fn missed(&mut self, now: Instant, heard: Option<Instant>) -> Option<Action> {
+        let first = *self.first_miss.get_or_insert(now);
+        if heard.is_some_and(|heard| heard > first) {
+            self.misses = 0;
+            self.first_miss = Some(now);
+            if self.dead == Some(Cause::Silent) {
+                self.dead = None;
+            }
+            return None;
+        }
+        self.misses += 1;
+        self.conclude(self.misses, Cause::Silent)
+    }
+
+    fn conclude(&mut self, attempt: u32, cause: Cause) -> Option<Action> {
+        if attempt < self.misses_max {
+            return Some(Action::Report { attempt, cause });
+        }
+        self.dead = Some(cause);
+        Some(Action::Accuse(cause))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn at(ms: u64) -> Instant {
+        // One origin for all: an `Instant` has no zero.
+        static ORIGIN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        *ORIGIN.get_or_init(crate::clock::now) + Duration::from_millis(ms)
+    }
+
+    fn run(events: &[Event], heard: Option<Instant>) -> (Core, Vec<Action>) {
+        let mut core = Core::new(3);
+        let step = |(ms, event): (usize, &Event)| core.step(*event, at(ms as u64 + 1), heard);
+        let actions = events.iter().enumerate().filter_map(step).collect();
+        (core, actions)
+    }
+
+    #[test]
+    fn a_closed_watch_and_three_refusals_are_a_crash() {
+        use Event::*;
+        let (core, actions) = run(&[WatchOpened, WatchClosed, Refused, Refused, Refused], None);
+        assert_eq!(core.dead(), Some(Cause::Crashed));
+        assert_eq!(actions.last(), Some(&Action::Accuse(Cause::Crashed)));
+        assert_eq!(actions.len(), 3);
+    }
+
+    #[test]
+    fn refusals_without_a_watch_prove_nothing() {
+        use Event::*;
+        let (core, actions) = run(&[Refused, Refused, Refused, Refused], None);
+        assert_eq!((core.dead(), actions.len()), (None, 0));
+    }
+
+    #[test]
+    fn last_words_from_a_buffer_only_begin_the_evidence_anew() {
+        use Event::*;
+        // Heard 1 ms after the watch closed.
+        let events = [WatchOpened, WatchClosed, Refused, Refused, Refused, Refused, Refused];
+        let (core, actions) = run(&events, Some(at(3)));
+        assert_eq!(core.dead(), Some(Cause::Crashed));
+        assert!(actions.contains(&Action::Accuse(Cause::Crashed)));
+    }
+
+    #[test]
+    fn a_leader_that_still_appends_is_not_dead_though_its_listener_closed() {
+        let mut core = Core::new(3);
+        core.step(Event::WatchOpened, at(0), None);
+        core.step(Event::WatchClosed, at(1), None);
+        for ms in (2..40).step_by(4) {
+            // An append arrives after every second refusal.
+            core.step(Event::Refused, at(ms), Some(at(ms)));
+            core.step(Event::Refused, at(ms + 2), Some(at(ms)));
+            assert_eq!(core.dead(), None);
+        }
+    }
+
+    #[test]
+    fn three_silent_probes_in_a_row_are_silence_and_an_answer_clears_it() {
+        use Event::*;
+        let missed = [WatchOpened, ProbeMissed, ProbeMissed, ProbeMissed];
+        assert_eq!(run(&missed, None).0.dead(), Some(Cause::Silent));
+        let answered = [ProbeMissed, ProbeMissed, ProbeAnswered, ProbeMissed, ProbeMissed];
+        assert_eq!(run(&answered, None).0.dead(), None);
+        let late = [ProbeMissed, ProbeMissed, ProbeMissed, ProbeAnswered];
+        assert_eq!(run(&late, None).0.dead(), None);
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            Just(Event::WatchOpened),
+            Just(Event::WatchClosed),
+            Just(Event::Refused),
+            Just(Event::ProbeAnswered),
+            Just(Event::ProbeMissed),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens, a leader that Raft hears after each event is never accused.
+        #[test]
+        fn no_order_of_events_accuses_a_leader_that_is_heard(
+            events in proptest::collection::vec(any_event(), 0..60)
+        ) {
+            let mut core = Core::new(3);
+            for (ms, event) in events.iter().enumerate() {
+                let now = at(ms as u64 * 10 + 1);
+                let action = core.step(*event, now, Some(now + Duration::from_millis(5)));
+                prop_assert!(!matches!(action, Some(Action::Accuse(_))), "{events:?}");
+                prop_assert_eq!(core.dead(), None);
+            }
+        }
+
+        /// Fewer than three pieces of evidence in a row are never enough.
+        #[test]
+        fn an_accusation_follows_three_misses_or_three_refusals(
+            events in proptest::collection::vec(any_event(), 0..60)
+        ) {
+            let mut core = Core::new(3);
+            let (mut misses, mut refusals) = (0, 0);
+            for (ms, event) in events.iter().enumerate() {
+                match event {
+                    Event::ProbeMissed => misses += 1,
+                    Event::ProbeAnswered => misses = 0,
+                    Event::Refused => refusals += 1,
+                    Event::WatchOpened => (misses, refusals) = (0, 0),
+                    Event::WatchClosed => {}
+                }
+                match core.step(*event, at(ms as u64 + 1), None) {
+                    Some(Action::Accuse(Cause::Silent)) => prop_assert!(misses >= 3),
+                    Some(Action::Accuse(Cause::Crashed)) => prop_assert!(refusals >= 3),
+                    _ => {}
+                }
+            }
+        }
+    }
+}

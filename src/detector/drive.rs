@@ -1,0 +1,231 @@
+//! The I/O around `core`: holds the watch connection, probes, and lets the pre-round
+//! run when the rules accuse.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use tokio::sync::mpsc;
+
+use super::core::{Action, Cause, Core, Event};
+use super::preround::{self, PROBE, WATCH};
+use super::{Held, Opinion, Parts};
+use crate::clock;
+use crate::ident::{NodeName, RaftId, Term};
+use crate::observe::events::Change;
+use crate::peer::PeerError;
+use crate::peer::link::{Lane, Link};
+use crate::view::{LeaderView, Member};
+
+/// Between the dials that confirm a closed watch, in a row.
+const CONFIRM_INTERVAL: Duration = Duration::from_millis(2);
+/// Between attempts to open the watch on a leader that cannot be watched.
+const REOPEN_INTERVAL: Duration = Duration::from_millis(100);
+const WATCH_OPEN_MAX: Duration = Duration::from_millis(500);
+/// A probe that this machine itself delayed by more than this proves nothing.
+const LATENESS_MAX: Duration = Duration::from_millis(25);
+/// Events of one leader that wait to be weighed; when full, its watchers wait.
+const EVENTS_MAX: usize = 64;
+
+/// Watches each leader in turn, until the node stops.
+pub async fn run(parts: Parts) {
+    let mut views = parts.views.clone();
+    loop {
+        let (watched, seen) = {
+            let view = views.borrow_and_update();
+            let leader = view.leader_member().filter(|_| !view.i_lead()).cloned();
+            (leader.map(|leader| (leader, view.term)), Seen::of(&view))
+        };
+        let follow = async {
+            match watched {
+                Some((leader, term)) => watch_leader(&parts, &leader, term).await,
+                None => {
+                    parts.verdict.set(Held::default());
+                    std::future::pending().await
+                }
+            }
+        };
+        let changed = async { views.wait_for(|view| Seen::of(view) != seen).await.is_ok() };
+        tokio::select! {
+            () = follow => {}
+            more = changed => if !more { return },
+        }
+    }
+}
+
+/// What must change for another leader to be watched, or the same one elsewhere.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    leader: Option<RaftId>,
+    term: Term,
+    lead: bool,
+    raft_addr: Option<String>,
+}
+
+impl Seen {
+    fn of(view: &LeaderView) -> Self {
+        Self {
+            leader: view.leader,
+            term: view.term,
+            lead: view.i_lead(),
+            raft_addr: view.leader_member().map(|leader| leader.raft_addr.clone()),
+        }
+    }
+}
+
+/// Everything about one leader of one term.
+struct Watched<'a> {
+    parts: &'a Parts,
+    leader: &'a Member,
+    term: Term,
+    core: Core,
+    /// The evidence was told in full; repeating it would only fill the log.
+    told: bool,
+}
+
+/// # Cancel safety
+/// Safe: it holds connections and evidence only, both void with another leader.
+async fn watch_leader(parts: &Parts, leader: &Member, term: Term) {
+    let (events, mut received) = mpsc::channel(EVENTS_MAX);
+    let mut watched =
+        Watched { parts, leader, term, core: Core::new(parts.timings.probe_misses), told: false };
+    watched.publish();
+    tracing::debug!(leader = %leader.name, term = term.0, "watching the leader");
+    let weigh = async {
+        while let Some(event) = received.recv().await {
+            watched.weigh(event).await;
+        }
+    };
+    tokio::select! {
+        () = hold_watch(parts, leader, &events) => {}
+        () = probe(parts, leader, &events) => {}
+        () = weigh => {}
+    }
+}
+
+impl Watched<'_> {
+    fn publish(&self) {
+        let opinion = match self.core.dead() {
+            Some(cause) => Opinion::Dead(cause),
+            None if self.core.suspected() => Opinion::Suspected,
+            None => Opinion::Alive,
+        };
+        self.parts.verdict.set(Held { leader: self.leader.raft_id, term: self.term, opinion });
+    }
+
+    async fn weigh(&mut self, event: Event) {
+        let heard = self.parts.contact.last_of(self.leader.raft_id, self.term);
+        let action = self.core.step(event, clock::now(), heard);
+        tracing::trace!(leader = %self.leader.name, ?event, ?action, "evidence weighed");
+        self.publish();
+        self.told &= self.core.dead().is_some();
+        match action {
+            None => {}
+            Some(Action::Report { attempt, cause }) => self.report(attempt, cause),
+            Some(Action::Accuse(cause)) => self.accuse(cause).await,
+        }
+    }
+
+    fn report(&self, attempt: u32, cause: Cause) {
+        let how = match cause {
+            Cause::Crashed => "connection refused",
+            Cause::Silent => "no answer",
+        };
+        tracing::warn!(
+            leader = %self.leader.name, term = self.term.0, attempt, cause = how,
+            "failed to reach the leader"
+        );
+        self.parts.events.emit(
+            self.term,
+            Change::Suspected { leader: self.leader.name.clone(), cause: how.into(), attempt },
+        );
+    }
+
+    async fn accuse(&mut self, cause: Cause) {
+        if !self.told {
+            self.told = true;
+            self.report(self.parts.timings.probe_misses, cause);
+        }
+        let leader: (RaftId, &NodeName) = (self.leader.raft_id, &self.leader.name);
+        preround::run(self.parts, leader, self.term).await;
+    }
+}
+
+/// Holds a connection to the leader with a read pending. When it closes, tries again at
+/// once, and reports each refusal. A dying process may still accept a connection after
+/// it closed another one, so only a watch that opens ends the trying.
+async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>) {
+    let link = parts.links.to_member(leader.raft_id, &leader.raft_addr, Lane::Watch);
+    let mut opened = false;
+    let mut refusals = 0;
+    loop {
+        let seen = match link.hold(WATCH, WATCH_OPEN_MAX).await {
+            Ok(mut body) => {
+                (opened, refusals) = (true, 0);
+                if events.send(Event::WatchOpened).await.is_err() {
+                    return;
+                }
+                // The peer sends nothing: the read ends when its process, or its node, does.
+                while let Some(Ok(_)) = body.frame().await {}
+                tracing::debug!(leader = %leader.name, "watch connection closed; probing");
+                Some(Event::WatchClosed)
+            }
+            Err(PeerError::Refused { .. }) => {
+                refusals += 1;
+                Some(Event::Refused)
+            }
+            // Silence is the probes' business.
+            Err(_) => None,
+        };
+        if let Some(seen) = seen {
+            if events.send(seen).await.is_err() {
+                return;
+            }
+            if seen == Event::WatchClosed {
+                continue;
+            }
+        }
+        let pause = if !opened {
+            REOPEN_INTERVAL
+        } else if refusals < parts.timings.probe_misses {
+            CONFIRM_INTERVAL
+        } else {
+            // It is dead for certain; what follows only repeats the accusation until there
+            // is a new leader.
+            Duration::from_millis(parts.timings.probe_interval_ms)
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Asks the leader's Raft runtime, again and again, whether it runs.
+async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>) {
+    let link = parts.links.to_member(leader.raft_id, &leader.raft_addr, Lane::Probe);
+    let timeout = Duration::from_millis(parts.timings.probe_timeout_ms);
+    let mut ticks = tokio::time::interval(Duration::from_millis(parts.timings.probe_interval_ms));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Some(event) = probe_once(&link, timeout).await {
+            if event == Event::ProbeMissed {
+                parts.metrics.detector_missed_probes_total.inc();
+            }
+            if events.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// `None` where the probe proves nothing.
+async fn probe_once(link: &Link, timeout: Duration) -> Option<Event> {
+    let sent = clock::now();
+    let answer = link.call::<_, serde::de::IgnoredAny>(PROBE, &(), timeout).await;
+    let took = sent.elapsed();
+    match answer {
+        Ok(_) => Some(Event::ProbeAnswered),
+        Err(PeerError::Timeout { .. }) if took < timeout + LATENESS_MAX => Some(Event::ProbeMissed),
+        // This machine was late itself and must not accuse anyone. A refusal or a broken
+        // connection is weighed by the watch.
+        Err(_) => None,
+    }
+}

@@ -1,0 +1,284 @@
+//! One failover after the other: wait for the cluster to be whole, kill its leader, time what
+//! follows, await the leader's return.
+
+use std::time::Duration;
+
+use super::faults::Ground;
+use super::history::History;
+use super::plan::DrillPlan;
+use super::probe::{self, Fallen, Seen};
+use super::report::IterationReport;
+use super::{DrillError, Progress};
+use crate::api::cluster::ClusterStatus;
+use crate::client::{Client, Interrupt, Server};
+use crate::clock::{self, Instant, millis};
+use crate::fleet::whole;
+use crate::ident::Term;
+use crate::load::Meter;
+use crate::load::random::Random;
+
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+const STATUS_WITHIN: Duration = Duration::from_secs(1);
+/// Load before each fault, so that a gap has something to stand out from.
+const WARM_UP: Duration = Duration::from_millis(400);
+/// Up to this much more, by the seed: faults should not keep step with heartbeats.
+const JITTER_MS: u64 = 250;
+/// The load must have gone on for this long before the gap is taken as over.
+const AFTERMATH: Duration = Duration::from_millis(300);
+
+/// How the iterations ended.
+pub(super) enum Ended {
+    AsPlanned,
+    Interrupted,
+    /// The cluster did not get over a fault in the time that the plan gives it.
+    Stuck(String),
+}
+
+pub(super) struct Drill<'a> {
+    client: Client,
+    plan: &'a DrillPlan,
+    interrupt: &'a Interrupt,
+    random: Random,
+    kills: u64,
+    highest_term: u64,
+}
+
+impl<'a> Drill<'a> {
+    pub fn new(client: Client, plan: &'a DrillPlan, interrupt: &'a Interrupt) -> Self {
+        let random = Random::stream(plan.seed, 2);
+        Self { client, plan, interrupt, random, kills: 0, highest_term: 0 }
+    }
+
+    /// Leaders that were killed.
+    pub fn kills(&self) -> u64 {
+        self.kills
+    }
+
+    pub fn highest_term(&self) -> u64 {
+        self.highest_term
+    }
+
+    /// Waits for every node to follow one leader; returns its term.
+    pub fn await_whole(&mut self, ground: &mut Ground) -> Result<u64, DrillError> {
+        let within = self.plan.settle_max;
+        if let Ground::Local(fleet) = ground {
+            fleet.wait_formed(within, &self.interrupt.clean)?;
+        }
+        let status = self.whole(clock::now() + within);
+        status.map(|status| status.term).ok_or_else(|| {
+            DrillError::NotReady(format!("not all nodes follow one leader within {within:?}"))
+        })
+    }
+
+    /// After the last iteration, however it ended: every node must be there to be asked.
+    pub fn bring_all_back(&mut self, ground: &mut Ground) -> Result<(), DrillError> {
+        ground.restart()?;
+        if let Ground::Local(fleet) = ground {
+            // Says why, where a node ends by itself.
+            fleet.wait_formed(self.plan.return_max, &self.interrupt.at_once)?;
+        }
+        let until = clock::now() + self.plan.return_max;
+        loop {
+            let statuses = self.look();
+            if whole(&statuses) {
+                return Ok(());
+            }
+            // Only a second Ctrl-C ends this: without it there is no verdict.
+            if clock::now() >= until || self.interrupt.at_once.wait(LOOK_EVERY) {
+                return Err(DrillError::NotReady("not all nodes came back".to_owned()));
+            }
+        }
+    }
+
+    fn look(&mut self) -> Vec<Option<ClusterStatus>> {
+        let statuses: Vec<Option<ClusterStatus>> =
+            self.client.statuses(STATUS_WITHIN).into_iter().map(Result::ok).collect();
+        let terms = statuses.iter().flatten().map(|status| status.term);
+        self.highest_term = terms.max().unwrap_or(0).max(self.highest_term);
+        statuses
+    }
+
+    fn whole(&mut self, until: Instant) -> Option<ClusterStatus> {
+        loop {
+            let statuses = self.look();
+            if whole(&statuses) {
+                return statuses.into_iter().next().flatten();
+            }
+            if clock::now() >= until || self.interrupt.clean.wait(LOOK_EVERY) {
+                return None;
+            }
+        }
+    }
+
+    pub fn iterate(
+        &mut self,
+        ground: &mut Ground,
+        meter: &Meter,
+        history: &History,
+        iterations: &mut Vec<IterationReport>,
+        progress: Progress<'_>,
+    ) -> Result<Ended, DrillError> {
+        for number in 1..=self.plan.iterations {
+            let of = self.plan.iterations;
+            progress(&format!("failover {number} of {of}: load, then the fault"));
+            let jitter = Duration::from_millis(self.random.below(JITTER_MS));
+            if self.interrupt.clean.wait(WARM_UP + jitter) {
+                return Ok(Ended::Interrupted);
+            }
+            let Some(status) = self.whole(clock::now() + self.plan.settle_max) else {
+                return Ok(self.stuck(number, "the cluster was not whole again"));
+            };
+            let (report, stuck) = self.failover(ground, meter, history, &status)?;
+            progress(&format!("failover {number} of {of}: {}", report.sentence()));
+            iterations.push(report);
+            if let Some(why) = stuck {
+                return Ok(self.stuck(number, why));
+            }
+        }
+        Ok(Ended::AsPlanned)
+    }
+
+    fn stuck(&self, number: u32, why: &str) -> Ended {
+        if self.interrupt.clean.is_tripped() {
+            Ended::Interrupted
+        } else {
+            Ended::Stuck(format!("failover {number}: {why}"))
+        }
+    }
+
+    /// Kills the leader that `status` names. What could not be measured is `None`; the second
+    /// value then says why there can be no further iteration.
+    fn failover(
+        &mut self,
+        ground: &mut Ground,
+        meter: &Meter,
+        history: &History,
+        status: &ClusterStatus,
+    ) -> Result<(IterationReport, Option<&'static str>), DrillError> {
+        let before = history.counts();
+        let (leader, number) = self.leader(status)?;
+        let victim = self.client.servers().nth(number).clone();
+        let survivors: Vec<Server> =
+            self.client.servers().iter().filter(|server| **server != victim).cloned().collect();
+        let client = self.client.clone();
+        let within = self.plan.failover_max;
+        let (fallen, seen) =
+            probe::watch(&client, &survivors, history, within, &self.interrupt.at_once, || {
+                let at = ground.crash(&client, number)?;
+                meter.open_gap_window(at);
+                Ok::<_, DrillError>(Fallen { leader: leader.clone(), term: Term(status.term), at })
+            })?;
+        self.kills += 1;
+        self.highest_term = self.highest_term.max(seen.term);
+        let over = seen.first_commit.is_some() && seen.elected.is_some();
+        if over {
+            self.await_load(meter);
+        }
+        let gap = meter.close_gap_window(clock::now()).filter(|_| self.plan.clients > 0);
+        meter.set_leader(seen.new_leader.clone());
+        ground.restart()?;
+        let rejoin = if over { self.await_rejoin(&victim, fallen.at) } else { None };
+        let stuck = match (over, rejoin) {
+            (false, _) => Some("no new leader acknowledged a write in time"),
+            (true, None) => Some("the old leader did not come back and catch up in time"),
+            (true, Some(_)) => None,
+        };
+        let fault = ground.fault();
+        let counts = history.counts().since(&before);
+        Ok((report(fault, &fallen, &seen, gap, rejoin, counts), stuck))
+    }
+
+    /// The leader's name and its number among the servers.
+    fn leader(&mut self, status: &ClusterStatus) -> Result<(String, usize), DrillError> {
+        let leader = status.leader_id.as_ref();
+        let leader = leader.ok_or_else(|| DrillError::NotReady("no leader".to_owned()))?;
+        // Each server tells its own name: an address may be written in several ways.
+        let statuses = self.look();
+        let is_leader = |status: &Option<ClusterStatus>| {
+            status.as_ref().is_some_and(|status| status.node.as_ref() == Some(leader))
+        };
+        let number = statuses.iter().position(is_leader).ok_or_else(|| {
+            DrillError::NotReady(format!("the leader {leader} is none of the servers"))
+        })?;
+        Ok((leader.to_string(), number))
+    }
+
+    /// Until the load has had successes for a while, so that the gap is over.
+    fn await_load(&self, meter: &Meter) {
+        let until = clock::now() + self.plan.failover_max;
+        let (already, _) = meter.counts();
+        self.interrupt.at_once.wait(AFTERMATH);
+        while self.plan.clients > 0 && !self.interrupt.clean.is_tripped() {
+            if meter.counts().0 > already || clock::now() >= until {
+                return;
+            }
+            self.interrupt.clean.wait(LOOK_EVERY);
+        }
+    }
+
+    /// From when `victim` answers again until it has applied what its leader had committed at
+    /// that moment.
+    fn await_rejoin(&mut self, victim: &Server, fallen_at: Instant) -> Option<Duration> {
+        let until = fallen_at + self.plan.return_max;
+        let mut listening: Option<(Instant, u64)> = None;
+        while clock::now() < until {
+            if let Ok(status) = self.client.status(victim, STATUS_WITHIN) {
+                let (since, goal) = match listening {
+                    Some(known) => known,
+                    None => {
+                        let since = clock::now();
+                        *listening.insert((since, self.leaders_commit()?))
+                    }
+                };
+                if has_applied(&status, goal) {
+                    return Some(clock::now().saturating_duration_since(since));
+                }
+            }
+            if self.interrupt.at_once.wait(LOOK_EVERY) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The commit index of the node that leads, by its own word.
+    fn leaders_commit(&mut self) -> Option<u64> {
+        let own = |status: &ClusterStatus| {
+            let own = status.nodes.iter().find(|node| Some(&node.id) == status.node.as_ref())?;
+            (status.leader_id == status.node).then_some((status.term, own.commit))
+        };
+        let statuses = self.look();
+        statuses.iter().flatten().filter_map(own).max().map(|(_, commit)| commit)
+    }
+}
+
+/// True where the node that answers follows a leader and has applied up to `goal`.
+fn has_applied(status: &ClusterStatus, goal: u64) -> bool {
+    let own = status.nodes.iter().find(|node| Some(&node.id) == status.node.as_ref());
+    status.leader_id.is_some() && own.is_some_and(|own| own.applied >= goal)
+}
+
+fn report(
+    fault: &'static str,
+    fallen: &Fallen,
+    seen: &Seen,
+    gap: Option<Duration>,
+    rejoin: Option<Duration>,
+    counts: super::history::Counts,
+) -> IterationReport {
+    let since = |at: Option<Instant>| at.map(|at| millis(at.saturating_duration_since(fallen.at)));
+    IterationReport {
+        fault,
+        old_leader: fallen.leader.clone(),
+        new_leader: seen.new_leader.clone(),
+        term: seen.term,
+        detect_ms: since(seen.detected),
+        elect_ms: since(seen.elected),
+        first_commit_ms: since(seen.first_commit),
+        client_gap_ms: gap.map(millis),
+        rejoin_ms: rejoin.map(millis),
+        ok: counts.ok,
+        failed: counts.failed,
+        unknown: counts.unknown,
+    }
+}

@@ -1,0 +1,38 @@
+//! Reads the whole ledger from every node.
+
+use super::check::Listing;
+use crate::api::codec::Consistency;
+use crate::client::{Client, Server};
+use crate::ident::RecordId;
+use crate::limits::RECORDS_PAGE_MAX;
+
+/// Every node's own copy. One linearizable read first makes sure that the copy has everything
+/// that was acknowledged; the pages are then read stale, which is what this node itself holds.
+///
+/// # Errors
+/// A sentence that names the node.
+pub(super) fn read_all(client: &Client) -> Result<Vec<Listing>, String> {
+    client.servers().iter().map(|server| read(client, server)).collect()
+}
+
+fn read(client: &Client, server: &Server) -> Result<Listing, String> {
+    let page = |after: Option<&RecordId>, limit, consistency| {
+        let read = || client.records_of(server, after, limit, consistency);
+        // Once more: a connection kept alive across the node's restart fails at first use.
+        read().or_else(|_| read()).map_err(|error| error.to_string())
+    };
+    page(None, 1, Consistency::Linearizable)?;
+    let mut entries = Vec::new();
+    let mut after = None;
+    loop {
+        let answer = page(after.as_ref(), RECORDS_PAGE_MAX, Consistency::Stale)?;
+        let found = answer.records.into_iter().map(|view| view.record);
+        entries.extend(found.map(|record| (record.id, record.stego_sha256)));
+        match answer.next {
+            // A next page that does not move on would be read for ever.
+            Some(next) if after.as_ref() != Some(&next) => after = Some(next),
+            _ => break,
+        }
+    }
+    Ok(Listing { node: server.address().to_owned(), entries })
+}

@@ -1,0 +1,190 @@
+//! The way into a cluster that exists: the leader gives a number, then takes the node
+//! as learner and voter; and a node that is one keeps its addresses known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::acceptor::{FormationError, Mounts};
+use crate::ident::{ClusterUuid, InstanceUuid, NodeName, RaftId, Term};
+use crate::ledger::{Command, Outcome};
+use crate::observe::events::{Change, Events};
+use crate::peer::link::{Lane, Links};
+use crate::peer::routes::{Admit, Refusal, Routes};
+use crate::raft::{Consensus, LateConsensus, MembersError, ProposeError};
+use crate::view::{LeaderView, Member};
+
+const JOIN: &str = "/formation/join";
+
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// Between a member's attempts to become what it should be.
+const RETRY_INTERVAL: Duration = Duration::from_millis(300);
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Join {
+    name: NodeName,
+    instance: InstanceUuid,
+    http_addr: String,
+    raft_addr: String,
+    /// Set once the node listens as this member, and may be sent entries.
+    raft_id: Option<RaftId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+enum Joined {
+    /// The number to start as.
+    Number { cluster: ClusterUuid, raft_id: RaftId },
+    /// It is, or is on the way to be, a voter.
+    Admitted,
+    /// Ask there.
+    Elsewhere { leader: Option<String> },
+}
+
+pub(super) fn mount(routes: &mut Routes, late: &LateConsensus) {
+    let late = Arc::clone(late);
+    routes.json(JOIN, Admit::Newcomers, move |_, join: Join| {
+        let late = Arc::clone(&late);
+        async move {
+            let Some(consensus) = late.get().cloned() else {
+                return Err(Refusal::unavailable("this node belongs to no cluster yet"));
+            };
+            answer(&consensus, join).await
+        }
+    });
+}
+
+fn elsewhere(view: &LeaderView) -> Joined {
+    let leader = view.leader_member().filter(|_| !view.i_lead());
+    Joined::Elsewhere { leader: leader.map(|leader| leader.raft_addr.clone()) }
+}
+
+async fn answer(consensus: &Consensus, join: Join) -> Result<Joined, Refusal> {
+    let view = consensus.view();
+    if !view.i_lead() {
+        return Ok(elsewhere(&view));
+    }
+    let Some(raft_id) = join.raft_id else {
+        let highest = view.members.iter().map(|member| member.raft_id.0).max().unwrap_or(0);
+        let (name, instance) = (join.name, join.instance);
+        let assign = Command::Assign { name, instance, at_least: RaftId(highest + 1) };
+        return match consensus.propose(assign).await {
+            Ok(Outcome::Assigned { raft_id }) => {
+                let cluster = consensus.cluster();
+                Ok(Joined::Number { cluster, raft_id })
+            }
+            Ok(other) => Err(Refusal::unavailable(format!("no number was given: {other:?}"))),
+            Err(ProposeError::NotLeader { .. }) => Ok(elsewhere(&consensus.view())),
+            Err(error @ ProposeError::Stopped(_)) => Err(Refusal::unavailable(error.to_string())),
+        };
+    };
+    let member = Member {
+        raft_id,
+        name: join.name,
+        http_addr: join.http_addr,
+        raft_addr: join.raft_addr,
+        voter: true,
+    };
+    // Catching up may take long, and must go on if the asking connection closes.
+    let admitting = consensus.clone();
+    consensus.rt().spawn("admit", async move {
+        match admitting.admit(&member).await {
+            Ok(()) => tracing::info!(peer = %member.name, "the node is a voter"),
+            Err(MembersError::Busy) => {}
+            Err(error) => {
+                tracing::warn!(peer = %member.name, cause = %error, "the node was not admitted");
+            }
+        }
+    });
+    Ok(Joined::Admitted)
+}
+
+/// Asks for a number at each of `addrs`, and at the leader that they name.
+pub(super) async fn ask_for_number(
+    links: &Links,
+    mounts: &Mounts,
+    addrs: &[String],
+) -> Result<(ClusterUuid, RaftId), FormationError> {
+    let hello = mounts.hello();
+    let join = Join {
+        name: hello.name,
+        instance: hello.instance,
+        http_addr: hello.http_addr,
+        raft_addr: hello.raft_addr,
+        raft_id: None,
+    };
+    let mut refused = FormationError::Refused("no node knows the leader".into());
+    for addr in addrs {
+        match ask(links, addr, &join).await {
+            Ok(Joined::Number { cluster, raft_id }) => return Ok((cluster, raft_id)),
+            Ok(_) => {}
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+/// Asks at `addr`, and if it is not the leader, once at the leader that it names.
+async fn ask(links: &Links, addr: &str, join: &Join) -> Result<Joined, FormationError> {
+    let link = links.to(addr, Lane::Service);
+    match link.call(JOIN, join, ANSWER_MAX).await? {
+        Joined::Elsewhere { leader: Some(leader) } => {
+            Ok(links.to(leader, Lane::Service).call(JOIN, join, ANSWER_MAX).await?)
+        }
+        answer => Ok(answer),
+    }
+}
+
+/// Makes sure, now and whenever it changes, that the cluster has this node as a voter
+/// at its present addresses. Runs until the node stops.
+///
+/// # Cancel safety
+/// Safe: each request stands for itself and may be repeated.
+pub async fn keep_joined(
+    links: Links,
+    mounts: Mounts,
+    consensus: Consensus,
+    configured: Vec<String>,
+    events: Events,
+) {
+    let hello = mounts.hello();
+    let me = consensus.me();
+    let join = Join {
+        name: hello.name.clone(),
+        instance: hello.instance,
+        http_addr: hello.http_addr.clone(),
+        raft_addr: hello.raft_addr.clone(),
+        raft_id: Some(me),
+    };
+    let settled = |view: &LeaderView| {
+        view.member(me).is_some_and(|known| {
+            known.voter && known.http_addr == hello.http_addr && known.raft_addr == hello.raft_addr
+        })
+    };
+    let mut views = consensus.views();
+    let mut announced = settled(&views.borrow());
+    loop {
+        if views.wait_for(|view| !settled(view)).await.is_err() {
+            return;
+        }
+        // A founder whose own log is still empty has no members to find itself among.
+        let asked = {
+            let view = views.borrow();
+            let leader = view.leader_member().map(|leader| leader.raft_addr.clone());
+            leader.map_or_else(|| configured.clone(), |leader| vec![leader])
+        };
+        for addr in &asked {
+            if let Ok(Joined::Admitted) = ask(&links, addr, &join).await {
+                break;
+            }
+        }
+        let done = tokio::time::timeout(RETRY_INTERVAL, views.wait_for(|v| settled(v))).await;
+        if matches!(done, Ok(Ok(_))) && !announced {
+            announced = true;
+            tracing::info!("this node is a voter of the cluster");
+            let term: Term = consensus.view().term;
+            events.emit(term, Change::Joined { node: hello.name.clone() });
+        }
+    }
+}

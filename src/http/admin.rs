@@ -1,0 +1,71 @@
+//! Faults on purpose, their end, and the hand-over of leadership: from this machine only.
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use super::error::HttpError;
+use super::{Answer, ClientAddr, Context, multipart, reply};
+use crate::api::cluster::{AdminResponse, FailRequest, TransferRequest};
+use crate::service::ServiceError;
+use crate::service::operate::{OperateError, Operation};
+
+/// Largest body of an admin call, in bytes.
+const BODY_BYTES_MAX: u64 = 16 * 1024;
+
+pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
+    let call = |name: &'static str, operation: fn(&Bytes) -> Result<Operation, HttpError>| {
+        warp::path("admin")
+            .and(warp::path(name))
+            .and(warp::path::end())
+            .and(warp::post())
+            .and(with.clone())
+            .and(warp::ext::get::<ClientAddr>())
+            .and(warp::header::optional::<String>("origin"))
+            .and(warp::body::stream())
+            .then(move |context: Context, client: ClientAddr, origin: Option<String>, body| {
+                let from_page = origin.is_some();
+                context.clone().measured("admin", async move {
+                    // A browser names the page that asks: no page may fail a node, or one
+                    // that rebinds its name to this machine could.
+                    if !client.0.ip().to_canonical().is_loopback() || from_page {
+                        return Err(HttpError::NotLocal);
+                    }
+                    let body = multipart::whole(body, BODY_BYTES_MAX).await?;
+                    operate(&context, name, operation(&body)?).await
+                })
+            })
+            .boxed()
+    };
+    call("fail", |body| Ok(Operation::Fail(decode::<FailRequest>(body)?)))
+        .or(call("restore", |_| Ok(Operation::Restore)))
+        .unify()
+        .or(call("transfer-leader", |body| {
+            let request = if body.is_empty() { TransferRequest::default() } else { decode(body)? };
+            Ok(Operation::TransferLeader(request))
+        }))
+        .unify()
+        .boxed()
+}
+
+fn decode<T: DeserializeOwned>(body: &Bytes) -> Result<T, HttpError> {
+    serde_json::from_slice(body).map_err(|error| HttpError::BadRequest(format!("body: {error}")))
+}
+
+async fn operate(context: &Context, name: &str, operation: Operation) -> Answer {
+    match context.service.operate(operation).await {
+        Ok(done) => Ok(reply::ok(&AdminResponse { node: context.service.node().clone(), done })),
+        Err(ServiceError::Operate(OperateError::NotLeader)) => {
+            let status = context.service.status();
+            let address = status.leader_address.clone();
+            Err(HttpError::NotLeader {
+                leader: status.leader_id.clone(),
+                redirect: address.as_ref().map(|address| format!("http://{address}/admin/{name}")),
+                address,
+            })
+        }
+        Err(error) => Err(error.into()),
+    }
+}

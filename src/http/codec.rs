@@ -1,0 +1,261 @@
+//! Embed, extract, verify, capacity, commit, and the built-in pictures.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::filters::multipart::FormData;
+use warp::reply::Response;
+
+use super::error::HttpError;
+use super::multipart::{Fields, Kind};
+use super::{Answer, Context, multipart, reply};
+use crate::api::codec::{
+    Consistency, DURABILITY, EmbedResponse, ExtractResponse, IDEMPOTENCY_KEY, RecordView,
+    VerifyResponse,
+};
+use crate::clock;
+use crate::ident::RecordId;
+use crate::limits::BODY_BYTES_MAX;
+use crate::record::Method;
+use crate::service::{EmbedRequest, Embedded, ServiceError};
+use crate::stego::Passphrase;
+
+const EMBED_FIELDS: &[(&str, Kind)] = &[
+    ("file", Kind::File),
+    ("cover", Kind::File),
+    ("passphrase", Kind::Text),
+    ("method", Kind::Text),
+    ("bits", Kind::Text),
+];
+const EXTRACT_FIELDS: &[(&str, Kind)] = &[("file", Kind::File), ("passphrase", Kind::Text)];
+const VERIFY_FIELDS: &[(&str, Kind)] = &[("file", Kind::File)];
+const CAPACITY_FIELDS: &[(&str, Kind)] =
+    &[("cover", Kind::File), ("bits", Kind::Text), ("encrypted", Kind::Text)];
+
+const BITS_DEFAULT: u8 = 1;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CapacityQuery {
+    bits: Option<u8>,
+    encrypted: Option<bool>,
+}
+
+/// Answer to `POST /api/commit`.
+#[derive(Serialize)]
+struct CommitResponse {
+    #[serde(flatten)]
+    record: RecordView,
+    replayed: bool,
+}
+
+pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
+    let form = || warp::multipart::form().max_length(None);
+    let embed = warp::path!("api" / "embed")
+        .and(warp::post())
+        .and(with.clone())
+        .and(warp::header::headers_cloned())
+        .and(form())
+        .then(|context: Context, headers, form| {
+            context.clone().measured("api_embed", embed(context, headers, form))
+        });
+    let extract = warp::path!("api" / "extract")
+        .and(warp::post())
+        .and(with.clone())
+        .and(warp::header::headers_cloned())
+        .and(form())
+        .then(|context: Context, headers, form| {
+            context.clone().measured("api_extract", extract(context, headers, form))
+        });
+    let verify_form =
+        warp::path!("api" / "verify").and(warp::post()).and(with.clone()).and(form()).then(
+            |context: Context, form| {
+                let picture = async { Fields::read(form, VERIFY_FIELDS).await?.required("file") };
+                context.clone().measured("api_verify", verify(context, picture))
+            },
+        );
+    let verify_raw = warp::path!("api" / "verify")
+        .and(warp::post())
+        .and(with.clone())
+        .and(warp::body::stream())
+        .then(|context: Context, body| {
+            context
+                .clone()
+                .measured("api_verify", verify(context, multipart::whole(body, BODY_BYTES_MAX)))
+        });
+    let capacity_own =
+        warp::path!("api" / "capacity").and(warp::get()).and(with.clone()).and(warp::query()).then(
+            |context: Context, query| {
+                context.clone().measured("api_capacity", capacity_own(context, query))
+            },
+        );
+    let capacity_of =
+        warp::path!("api" / "capacity").and(warp::post()).and(with.clone()).and(form()).then(
+            |context: Context, form| {
+                context.clone().measured("api_capacity", capacity_of(context, form))
+            },
+        );
+    let commit = warp::path!("api" / "commit")
+        .and(warp::post())
+        .and(with.clone())
+        .and(warp::header::headers_cloned())
+        .then(|context: Context, headers| {
+            context.clone().measured("api_commit", commit(context, headers))
+        });
+    let dataset = warp::path!("api" / "dataset" / String).and(warp::get()).and(with.clone()).then(
+        |index, context: Context| context.clone().measured("api_dataset", dataset(context, index)),
+    );
+    let uploads = embed.or(extract).unify().or(verify_form).unify().or(verify_raw).unify().boxed();
+    let others = capacity_own.or(capacity_of).unify().or(commit).unify().or(dataset).unify();
+    uploads.or(others).unify().boxed()
+}
+
+/// The client's own record id, if it brought one.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<RecordId>, HttpError> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let wrong = |cause: String| HttpError::BadRequest(format!("Idempotency-Key: {cause}"));
+    let text = value.to_str().map_err(|error| wrong(error.to_string()))?;
+    text.parse().map(Some).map_err(|error: crate::ident::IdentError| wrong(error.to_string()))
+}
+
+/// Every acknowledgement is by a quorum, so both values are kept; a third is a mistake.
+fn check_durability(headers: &HeaderMap) -> Result<(), HttpError> {
+    match headers.get(DURABILITY).map(|value| value.as_bytes()) {
+        None | Some(b"quorum" | b"local") => Ok(()),
+        Some(_) => Err(HttpError::BadRequest("X-Durability is `quorum` or `local`".into())),
+    }
+}
+
+fn passphrase(fields: &mut Fields) -> Result<Option<Passphrase>, HttpError> {
+    let text = fields.text("passphrase")?.filter(|text| !text.is_empty());
+    text.map(Passphrase::new)
+        .transpose()
+        .map_err(|error| HttpError::Service(ServiceError::Stego(error)))
+}
+
+async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
+    let permit = context.service.admit()?;
+    let id = idempotency_key(&headers)?;
+    check_durability(&headers)?;
+    let mut fields = Fields::read(form, EMBED_FIELDS).await?;
+    let request = EmbedRequest {
+        id,
+        secret: fields.required("file")?,
+        cover: fields.take("cover").filter(|cover| !cover.is_empty()),
+        passphrase: passphrase(&mut fields)?,
+        method: fields.parsed::<Method>("method")?.unwrap_or_default(),
+        bits: fields.parsed("bits")?.unwrap_or(BITS_DEFAULT),
+    };
+    let embedded = context.service.embed(request, permit).await?;
+    if reply::prefers(&headers, "image/png") {
+        return Ok(embedded_png(&context, embedded));
+    }
+    let Embedded { record, png, cover_info, replayed } = embedded;
+    let png_b64 = context.service.blocking(move || BASE64_STANDARD.encode(&png)).await;
+    Ok(reply::ok(&EmbedResponse {
+        request_id: record.id,
+        node: context.service.node().clone(),
+        method: record.method,
+        cover_info,
+        secret_size_bytes: record.secret_bytes,
+        payload_size_bytes: record.stego_bytes,
+        stego_image_b64: Some(png_b64),
+        durability: record.durability,
+        sha256: record.stego_sha256,
+        replayed,
+    }))
+}
+
+fn embedded_png(context: &Context, embedded: Embedded) -> Response {
+    let Embedded { record, png, cover_info, replayed } = embedded;
+    let mut response = reply::bytes(StatusCode::OK, "image/png", png);
+    let durability = match record.durability {
+        crate::record::Durability::Quorum => "quorum",
+        crate::record::Durability::Local => "local",
+    };
+    reply::header(&mut response, "x-request-id", &record.id);
+    reply::header(&mut response, "x-node", context.service.node());
+    reply::header(&mut response, "x-durability", durability);
+    reply::header(&mut response, "x-stego-sha256", record.stego_sha256);
+    reply::header(&mut response, "x-secret-size-bytes", record.secret_bytes);
+    reply::header(&mut response, "x-replayed", replayed);
+    reply::header(&mut response, "x-cover-width", cover_info.width);
+    reply::header(&mut response, "x-cover-height", cover_info.height);
+    reply::header(&mut response, "x-cover-channels", cover_info.channels);
+    reply::header(&mut response, "x-lsb-per-channel", cover_info.lsb_per_channel);
+    reply::header(&mut response, "x-method", record.method);
+    reply::header(&mut response, "x-capacity-bytes", cover_info.capacity_bytes);
+    response
+}
+
+async fn extract(context: Context, headers: HeaderMap, form: FormData) -> Answer {
+    let permit = context.service.admit()?;
+    let mut fields = Fields::read(form, EXTRACT_FIELDS).await?;
+    let picture = fields.required("file")?;
+    let passphrase = passphrase(&mut fields)?;
+    let found = context.service.extract(picture, passphrase, permit).await?;
+    let request_id: RecordId = clock::fresh_time_ordered_uuid().into();
+    if reply::prefers(&headers, "application/octet-stream") {
+        let mut response = reply::bytes(StatusCode::OK, "application/octet-stream", found.secret);
+        reply::header(&mut response, "x-request-id", request_id);
+        reply::header(&mut response, "x-recovered-mime", found.mime);
+        // What was hidden may be a web page: it is a download, never shown as ours.
+        reply::header(&mut response, "content-disposition", "attachment");
+        return Ok(response);
+    }
+    let (secret, mime) = (found.secret, found.mime);
+    let recovered_size_bytes = secret.len() as u64;
+    let recovered_b64 = context.service.blocking(move || BASE64_STANDARD.encode(&secret)).await;
+    Ok(reply::ok(&ExtractResponse {
+        request_id,
+        recovered_size_bytes,
+        recovered_mime: mime.to_owned(),
+        recovered_b64,
+    }))
+}
+
+async fn verify(
+    context: Context,
+    picture: impl Future<Output = Result<Bytes, HttpError>>,
+) -> Answer {
+    let permit = context.service.admit()?;
+    let picture = picture.await?;
+    let verified = context.service.verify(picture, Consistency::Linearizable, permit).await?;
+    Ok(reply::ok(&VerifyResponse {
+        sha256: verified.sha256,
+        known: verified.record.is_some(),
+        record: verified.record.map(RecordView::from),
+    }))
+}
+
+async fn capacity_own(context: Context, query: CapacityQuery) -> Answer {
+    let bits = query.bits.unwrap_or(BITS_DEFAULT);
+    let encrypted = query.encrypted.unwrap_or(false);
+    Ok(reply::ok(&context.service.capacity(None, bits, encrypted).await?))
+}
+
+async fn capacity_of(context: Context, form: FormData) -> Answer {
+    let _permit = context.service.admit()?;
+    let mut fields = Fields::read(form, CAPACITY_FIELDS).await?;
+    let cover = fields.required("cover")?;
+    let bits = fields.parsed("bits")?.unwrap_or(BITS_DEFAULT);
+    let encrypted = fields.parsed("encrypted")?.unwrap_or(false);
+    Ok(reply::ok(&context.service.capacity(Some(cover), bits, encrypted).await?))
+}
+
+async fn commit(context: Context, headers: HeaderMap) -> Answer {
+    let permit = context.service.admit()?;
+    check_durability(&headers)?;
+    let committed = context.service.commit(idempotency_key(&headers)?, permit).await?;
+    let record = committed.record.into();
+    Ok(reply::ok(&CommitResponse { record, replayed: committed.replayed }))
+}
+
+async fn dataset(context: Context, index: String) -> Answer {
+    let png = context.service.dataset(&index).await?;
+    Ok(reply::bytes(StatusCode::OK, "image/png", png))
+}

@@ -1,0 +1,298 @@
+//! The one table from errors to statuses. Every variant is matched, without `_`, so
+//! that a new error cannot become a 500 unseen.
+
+use http::StatusCode;
+use http::header::{LOCATION, RETRY_AFTER};
+use warp::Rejection;
+use warp::reply::Response;
+
+use super::reply;
+use crate::api::problem::{Code, Problem};
+use crate::ident::NodeName;
+use crate::limits;
+use crate::pool::PoolError;
+use crate::service::ServiceError;
+use crate::service::operate::OperateError;
+use crate::service::submit::SubmitError;
+use crate::stego::StegoError;
+use crate::store::StoreError;
+
+/// Why a request was not answered with what it asked for.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum HttpError {
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// Malformed, in a sentence that names the part.
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("the request body is larger than {} bytes", limits::BODY_BYTES_MAX)]
+    BodyTooLarge,
+    #[error("the request body did not arrive within {} s", limits::BODY_READ_MAX.as_secs())]
+    BodyTooSlow,
+    #[error("admin calls are allowed from this machine only")]
+    NotLocal,
+    #[error("this node is paused on purpose; use another, or POST /admin/restore")]
+    Faulted,
+    #[error("there is nothing at this path; GET /openapi.json lists the calls")]
+    NoSuchPath,
+    #[error("this path takes another method; GET /openapi.json lists the calls")]
+    WrongMethod,
+    #[error("send the body as multipart/form-data")]
+    NotMultipart,
+    #[error("this node is not the leader")]
+    NotLeader { leader: Option<NodeName>, address: Option<String>, redirect: Option<String> },
+    #[error("this node cannot serve yet: no leader is known, or no quorum reached")]
+    NotReady,
+}
+
+/// After how many seconds a client may try again.
+const RETRY_AFTER_S: u64 = 1;
+
+/// Status, code, and when to come again.
+fn classify(error: &HttpError) -> (StatusCode, Code, Option<u64>) {
+    use StatusCode as S;
+    let soon = Some(RETRY_AFTER_S);
+    match error {
+        HttpError::Service(error) => classify_service(error),
+        HttpError::BadRequest(_) => (S::BAD_REQUEST, Code::BadRequest, None),
+        HttpError::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, Code::TooLarge, None),
+        HttpError::BodyTooSlow => (S::REQUEST_TIMEOUT, Code::RequestTimeout, None),
+        HttpError::NotLocal => (S::FORBIDDEN, Code::Forbidden, None),
+        HttpError::Faulted => (S::SERVICE_UNAVAILABLE, Code::Faulted, soon),
+        HttpError::NoSuchPath => (S::NOT_FOUND, Code::NotFound, None),
+        HttpError::WrongMethod => (S::METHOD_NOT_ALLOWED, Code::MethodNotAllowed, None),
+        HttpError::NotMultipart => (S::BAD_REQUEST, Code::BadRequest, None),
+        HttpError::NotLeader { redirect: Some(_), .. } => {
+            (S::TEMPORARY_REDIRECT, Code::NotLeader, None)
+        }
+        HttpError::NotLeader { redirect: None, .. } => {
+            (S::SERVICE_UNAVAILABLE, Code::NotLeader, soon)
+        }
+        HttpError::NotReady => (S::SERVICE_UNAVAILABLE, Code::NotReady, soon),
+    }
+}
+
+fn classify_service(error: &ServiceError) -> (StatusCode, Code, Option<u64>) {
+    use StatusCode as S;
+    let soon = Some(RETRY_AFTER_S);
+    match error {
+        ServiceError::Busy { .. } => (S::TOO_MANY_REQUESTS, Code::Busy, soon),
+        ServiceError::IdempotencyConflict { .. } => (S::CONFLICT, Code::IdempotencyConflict, None),
+        ServiceError::RecordNotFound { .. } | ServiceError::NoSuchPicture { .. } => {
+            (S::NOT_FOUND, Code::NotFound, None)
+        }
+        ServiceError::Stego(error) => classify_stego(error),
+        ServiceError::Pool(PoolError::Full) => (S::SERVICE_UNAVAILABLE, Code::Busy, soon),
+        ServiceError::Pool(PoolError::Stopped) | ServiceError::Stopping => {
+            (S::SERVICE_UNAVAILABLE, Code::NotReady, soon)
+        }
+        ServiceError::Pool(PoolError::Panicked) | ServiceError::Panicked => {
+            (S::INTERNAL_SERVER_ERROR, Code::Internal, None)
+        }
+        ServiceError::Submit(SubmitError::NotReady | SubmitError::Stopped) => {
+            (S::SERVICE_UNAVAILABLE, Code::NotReady, soon)
+        }
+        ServiceError::Submit(SubmitError::NoQuorum { .. }) => {
+            (S::SERVICE_UNAVAILABLE, Code::NoQuorum, soon)
+        }
+        ServiceError::Store(
+            StoreError::Io(_) | StoreError::Locked(_) | StoreError::Corrupt { .. },
+        ) => (S::INTERNAL_SERVER_ERROR, Code::Internal, None),
+        ServiceError::Operate(OperateError::Refused(_)) => (S::BAD_REQUEST, Code::BadRequest, None),
+        ServiceError::Operate(OperateError::NotLeader) => {
+            (S::SERVICE_UNAVAILABLE, Code::NotLeader, soon)
+        }
+        ServiceError::Operate(OperateError::Busy) => (S::SERVICE_UNAVAILABLE, Code::Busy, soon),
+        ServiceError::Operate(OperateError::Stopped) => {
+            (S::SERVICE_UNAVAILABLE, Code::NotReady, soon)
+        }
+    }
+}
+
+fn classify_stego(error: &StegoError) -> (StatusCode, Code, Option<u64>) {
+    use StatusCode as S;
+    match error {
+        StegoError::NotAPicture { .. } => (S::UNSUPPORTED_MEDIA_TYPE, Code::NotAPicture, None),
+        StegoError::TooManyPixels { .. }
+        | StegoError::TooLarge { .. }
+        | StegoError::SecretTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, Code::TooLarge, None),
+        StegoError::CoverTooSmall { .. } => (S::PAYLOAD_TOO_LARGE, Code::CoverTooSmall, None),
+        StegoError::NoPayload | StegoError::UnsupportedVersion { .. } => {
+            (S::UNPROCESSABLE_ENTITY, Code::NoPayload, None)
+        }
+        StegoError::UnsupportedMethod
+        | StegoError::UnsupportedBits { .. }
+        | StegoError::PassphraseLength { .. } => (S::BAD_REQUEST, Code::BadRequest, None),
+    }
+}
+
+/// The error as a response, with what a client needs to act on it.
+pub fn respond(error: &HttpError) -> Response {
+    let (status, code, retry_after_s) = classify(error);
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(cause = %error, "a request failed");
+    }
+    let mut problem = Problem::new(code, error.to_string());
+    let mut location = None;
+    if let HttpError::Service(ServiceError::Stego(
+        StegoError::CoverTooSmall { needed_bytes: needed, available_bytes: available }
+        | StegoError::SecretTooLarge { bytes: needed, max_bytes: available },
+    )) = error
+    {
+        problem.needed_bytes = Some(*needed);
+        problem.available_bytes = Some(*available);
+    } else if let HttpError::Service(ServiceError::Submit(SubmitError::NoQuorum {
+        leader, ..
+    })) = error
+    {
+        problem.current_leader.clone_from(leader);
+    } else if let HttpError::NotLeader { leader, address, redirect } = error {
+        problem.current_leader.clone_from(leader);
+        problem.leader_address.clone_from(address);
+        location.clone_from(redirect);
+    }
+    let mut response = reply::json(status, &problem);
+    if let Some(seconds) = retry_after_s {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    if let Some(location) = location.and_then(|location| location.parse().ok()) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// What warp's own filters reject, in our words.
+pub fn of_rejection(rejection: &Rejection) -> HttpError {
+    use warp::reject;
+    if rejection.is_not_found() {
+        HttpError::NoSuchPath
+    } else if rejection.find::<reject::PayloadTooLarge>().is_some() {
+        HttpError::BodyTooLarge
+    } else if rejection.find::<reject::InvalidQuery>().is_some() {
+        HttpError::BadRequest("the query is malformed: see GET /openapi.json".into())
+    } else if rejection.find::<reject::MissingHeader>().is_some()
+        || rejection.find::<reject::InvalidHeader>().is_some()
+        || rejection.find::<reject::UnsupportedMediaType>().is_some()
+    {
+        HttpError::NotMultipart
+    } else if let Some(error) = rejection.find::<warp::filters::body::BodyDeserializeError>() {
+        HttpError::BadRequest(error.to_string())
+    } else if rejection.find::<reject::MethodNotAllowed>().is_some() {
+        // Last, since a path with two methods rejects each for the other's sake, and
+        // the mistake in the right one is what the client should hear of.
+        HttpError::WrongMethod
+    } else {
+        tracing::debug!(cause = ?rejection, "request rejected");
+        HttpError::BadRequest("the request is malformed: see GET /openapi.json".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn not_leader(redirect: Option<&str>) -> HttpError {
+        HttpError::NotLeader {
+            leader: Some("n2".parse().unwrap()),
+            address: Some("127.0.0.1:8082".into()),
+            redirect: redirect.map(str::to_owned),
+        }
+    }
+
+    /// What is answered, and whether it says when to come again.
+    fn answer(error: &HttpError) -> (u16, bool) {
+        let response = respond(error);
+        (response.status().as_u16(), response.headers().contains_key(RETRY_AFTER))
+    }
+
+    #[test]
+    fn errors_of_the_request_have_their_status() {
+        for (error, status, retry) in [
+            (HttpError::BadRequest("x".into()), 400, false),
+            (HttpError::NotMultipart, 400, false),
+            (HttpError::NotLocal, 403, false),
+            (HttpError::NoSuchPath, 404, false),
+            (HttpError::WrongMethod, 405, false),
+            (HttpError::BodyTooSlow, 408, false),
+            (HttpError::BodyTooLarge, 413, false),
+            (HttpError::Faulted, 503, true),
+            (HttpError::NotReady, 503, true),
+            (not_leader(Some("http://127.0.0.1:8082/admin/restore")), 307, false),
+            (not_leader(None), 503, true),
+        ] {
+            assert_eq!(answer(&error), (status, retry), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn errors_of_the_service_have_their_status() {
+        let id: crate::ident::RecordId = "some".parse().unwrap();
+        let waited = Duration::from_secs(8);
+        for (error, status, retry) in [
+            (ServiceError::Busy { requests_max: 1 }, 429, true),
+            (ServiceError::IdempotencyConflict { id: id.clone() }, 409, false),
+            (ServiceError::RecordNotFound { id }, 404, false),
+            (ServiceError::NoSuchPicture { index: "50".into(), count: 50 }, 404, false),
+            (PoolError::Full.into(), 503, true),
+            (PoolError::Stopped.into(), 503, true),
+            (PoolError::Panicked.into(), 500, false),
+            (SubmitError::NotReady.into(), 503, true),
+            (SubmitError::Stopped.into(), 503, true),
+            (SubmitError::NoQuorum { waited, leader: None }.into(), 503, true),
+            (OperateError::Refused("x".into()).into(), 400, false),
+            (OperateError::NotLeader.into(), 503, true),
+            (OperateError::Busy.into(), 503, true),
+            (OperateError::Stopped.into(), 503, true),
+            (ServiceError::Stopping, 503, true),
+            (ServiceError::Panicked, 500, false),
+        ] {
+            let error = HttpError::Service(error);
+            assert_eq!(answer(&error), (status, retry), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn errors_of_the_codec_have_their_status() {
+        for (error, status) in [
+            (StegoError::NotAPicture { cause: "x".into() }, 415),
+            (StegoError::TooManyPixels { pixels: 2, max: 1 }, 413),
+            (StegoError::TooLarge { max_bytes: 1 }, 413),
+            (StegoError::SecretTooLarge { bytes: 2, max_bytes: 1 }, 413),
+            (StegoError::CoverTooSmall { needed_bytes: 2, available_bytes: 1 }, 413),
+            (StegoError::NoPayload, 422),
+            (StegoError::UnsupportedVersion { version: 9 }, 422),
+            (StegoError::UnsupportedMethod, 400),
+            (StegoError::UnsupportedBits { bits: 9 }, 400),
+            (StegoError::PassphraseLength { bytes: 2, max_bytes: 1 }, 400),
+        ] {
+            let error = HttpError::Service(error.into());
+            assert_eq!(answer(&error), (status, false), "{error:?}");
+        }
+    }
+
+    async fn problem(error: HttpError) -> Problem {
+        use http_body_util::BodyExt;
+        let body = respond(&error).into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_cover_too_small_is_told_in_numbers() {
+        let small = StegoError::CoverTooSmall { needed_bytes: 70, available_bytes: 50 };
+        let problem = problem(HttpError::Service(small.into())).await;
+        assert_eq!(problem.code, Code::CoverTooSmall);
+        assert_eq!((problem.needed_bytes, problem.available_bytes), (Some(70), Some(50)));
+    }
+
+    #[tokio::test]
+    async fn a_redirect_names_the_leader() {
+        let target = "http://127.0.0.1:8082/admin/transfer-leader";
+        let error = not_leader(Some(target));
+        assert_eq!(respond(&error).headers()[LOCATION], target);
+        let problem = problem(error).await;
+        assert_eq!(problem.current_leader, Some("n2".parse().unwrap()));
+        assert_eq!(problem.leader_address.as_deref(), Some("127.0.0.1:8082"));
+    }
+}

@@ -1,0 +1,193 @@
+//! The client port: decodes a request, calls the service, encodes the answer, and
+//! nothing else. Knows neither Raft nor files. `error` is the one table from errors to
+//! statuses; `multipart` reads uploads within their limits, `body` what
+//! they leave.
+
+mod admin;
+mod body;
+mod cluster;
+mod codec;
+mod dashboard;
+mod error;
+#[cfg(test)]
+mod exchange_tests;
+mod multipart;
+mod records;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::Request;
+use http::header::{CONNECTION, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::body::{Body, Incoming};
+use tower_service::Service as _;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+use crate::service::Service;
+use crate::{clock, limits};
+use body::{BodyBounds, Upload};
+use error::HttpError;
+
+/// While shut, clients are answered with 503: the fault `pause`. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct PauseGate {
+    shut: Arc<AtomicBool>,
+}
+
+impl PauseGate {
+    pub fn shut(&self) {
+        self.shut.store(true, Ordering::Relaxed);
+    }
+
+    pub fn open(&self) {
+        self.shut.store(false, Ordering::Relaxed);
+    }
+
+    pub fn is_shut(&self) -> bool {
+        self.shut.load(Ordering::Relaxed)
+    }
+}
+
+/// The client's address, as the accept loop saw it.
+#[derive(Debug, Clone, Copy)]
+struct ClientAddr(SocketAddr);
+
+/// What every handler gets.
+#[derive(Clone)]
+struct Context {
+    service: Service,
+    pause: PauseGate,
+}
+
+/// A handler's answer.
+type Answer = Result<Response, HttpError>;
+
+impl Context {
+    /// Counts and times `answer`, and turns an error into its response. `call` is one
+    /// of a fixed set of names, so that metrics stay bounded.
+    async fn measured(self, call: &'static str, answer: impl Future<Output = Answer>) -> Response {
+        let metrics = self.service.metrics();
+        let started = clock::now();
+        let in_progress = InProgress::begin(&self.service);
+        let always = matches!(call, "admin" | "healthz" | "status" | "metrics");
+        let answer =
+            if self.pause.is_shut() && !always { Err(HttpError::Faulted) } else { answer.await };
+        let response = answer.unwrap_or_else(|error| error::respond(&error));
+        let took = started.elapsed();
+        drop(in_progress);
+        metrics.http_request_seconds.with_label_values(&[call]).observe(took.as_secs_f64());
+        let status = response.status();
+        metrics.http_requests_total.with_label_values(&[call, status.as_str()]).inc();
+        if call.starts_with("api") {
+            self.service.stats().record(took);
+        }
+        tracing::debug!(
+            call,
+            status = status.as_u16(),
+            elapsed_ms = clock::millis(took),
+            "request"
+        );
+        response
+    }
+}
+
+/// Counts a request while it is in progress, also one whose client hangs up.
+struct InProgress<'a>(&'a Service);
+
+impl<'a> InProgress<'a> {
+    fn begin(service: &'a Service) -> Self {
+        service.metrics().http_in_progress.inc();
+        Self(service)
+    }
+}
+
+impl Drop for InProgress<'_> {
+    fn drop(&mut self) {
+        self.0.metrics().http_in_progress.dec();
+    }
+}
+
+fn routes(context: Context) -> BoxedFilter<(Response,)> {
+    let refusing = context.clone();
+    let with = warp::any().map(move || context.clone()).boxed();
+    let api = codec::routes(&with).or(records::routes(&with)).unify().boxed();
+    let rest = cluster::routes(&with)
+        .or(admin::routes(&with))
+        .unify()
+        .or(dashboard::routes(&with))
+        .unify()
+        .boxed();
+    api.or(rest)
+        .unify()
+        .recover(move |rejection: Rejection| {
+            let (context, refused) = (refusing.clone(), error::of_rejection(&rejection));
+            async move { Ok::<_, Infallible>(context.measured("other", async { Err(refused) }).await) }
+        })
+        .unify()
+        .boxed()
+}
+
+/// Answers the requests of one connection.
+#[derive(Clone)]
+pub struct ClientService {
+    routes: BoxedFilter<(Response,)>,
+    bounds: BodyBounds,
+    client: SocketAddr,
+}
+
+/// What a form adds to the bytes in its fields: heads, boundaries, a preamble.
+const FORM_BYTES_MAX: u64 = 64 * 1024;
+
+impl ClientService {
+    fn new(routes: BoxedFilter<(Response,)>, client: SocketAddr) -> Self {
+        let bytes_max = limits::BODY_BYTES_MAX + FORM_BYTES_MAX;
+        let bounds = BodyBounds { bytes_max, discard_max: limits::BODY_DISCARD_MAX };
+        Self { routes, bounds, client }
+    }
+
+    /// # Cancel safety
+    /// Safe: a client that hangs up cancels nothing that writes (see [`Service`]).
+    async fn answer<B>(self, request: Request<B>) -> Response
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (mut request, upload) = Upload::wrap(request, self.bounds);
+        request.extensions_mut().insert(ClientAddr(self.client));
+        let Ok(mut response) = warp::service(self.routes).call(request).await;
+        let headers = response.headers_mut();
+        // Nothing that was hidden may be taken for a page or a script of ours.
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if !upload.discard_rest().await {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for ClientService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let answer = self.clone().answer(request);
+        Box::pin(async move { Ok(answer.await) })
+    }
+}
+
+/// The service of each connection, for [`crate::net::serve::serve`].
+pub fn service_for(service: Service, pause: PauseGate) -> impl Fn(SocketAddr) -> ClientService {
+    let routes = routes(Context { service, pause });
+    move |client| ClientService::new(routes.clone(), client)
+}

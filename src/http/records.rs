@@ -1,0 +1,101 @@
+//! The ledger, one record or a page at a time.
+
+use serde::Deserialize;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use super::error::HttpError;
+use super::{Answer, Context, reply};
+use crate::api::codec::{Consistency, RecordView, RecordsResponse};
+use crate::ident::{IdentError, RecordId};
+use crate::limits::{RECORDS_PAGE, RECORDS_PAGE_MAX};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PageQuery {
+    after: Option<String>,
+    limit: Option<usize>,
+    consistency: Option<Consistency>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordQuery {
+    consistency: Option<Consistency>,
+}
+
+pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
+    let page =
+        warp::path!("api" / "records").and(warp::get()).and(with.clone()).and(warp::query()).then(
+            |context: Context, query| context.clone().measured("api_records", page(context, query)),
+        );
+    let record = warp::path!("api" / "records" / String)
+        .and(warp::get())
+        .and(with.clone())
+        .and(warp::query())
+        .then(|id, context: Context, query| {
+            context.clone().measured("api_record", record(context, id, query))
+        });
+    page.or(record).unify().boxed()
+}
+
+fn parse(id: &str, what: &str) -> Result<RecordId, HttpError> {
+    id.parse().map_err(|error: IdentError| HttpError::BadRequest(format!("{what}: {error}")))
+}
+
+async fn page(context: Context, query: PageQuery) -> Answer {
+    let after = query.after.map(|after| parse(&after, "after")).transpose()?;
+    let limit = query.limit.unwrap_or(RECORDS_PAGE);
+    if !(1..=RECORDS_PAGE_MAX).contains(&limit) {
+        return Err(HttpError::BadRequest(format!("limit is 1 to {RECORDS_PAGE_MAX}")));
+    }
+    let consistency = query.consistency.unwrap_or_default();
+    let page = context.service.records(after, limit, consistency).await?;
+    Ok(reply::ok(&RecordsResponse {
+        records: page.records.into_iter().map(RecordView::from).collect(),
+        next: page.next,
+        total: page.total,
+        consistency,
+    }))
+}
+
+async fn record(context: Context, id: String, query: RecordQuery) -> Answer {
+    let id =
+        percent_decoded(&id).ok_or_else(|| HttpError::BadRequest("id: malformed %XX".into()))?;
+    let id = parse(&id, "id")?;
+    let record = context.service.record(id, query.consistency.unwrap_or_default()).await?;
+    Ok(reply::ok(&RecordView::from(record)))
+}
+
+/// A path segment with its `%XX` resolved; `None` where it is no UTF-8.
+fn percent_decoded(segment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let (decoded, after) = match (byte, after) {
+            (b'%', [high, low, after @ ..]) => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16);
+                (u8::try_from(digit(high)? * 16 + digit(low)?).ok()?, after)
+            }
+            (b'%', _) => return None,
+            _ => (byte, after),
+        };
+        bytes.push(decoded);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_signs_are_resolved_or_refused() {
+        assert_eq!(percent_decoded("a%3Ab%20c").as_deref(), Some("a:b c"));
+        for bad in ["%", "%4", "%zz", "%ff"] {
+            assert_eq!(percent_decoded(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The `stegcluster` binary: parse, run, exit code. Everything else is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stegcluster::cli::run()
+}

@@ -1,0 +1,69 @@
+//! Sockets: listen, dial, and serve HTTP/1.1 over them. The only room that changes
+//! under simulation, where `turmoil` stands in for the operating system's network.
+//!
+//! Knows nothing of what is said over a connection. Begin with `serve` and `dial`.
+
+pub mod dial;
+pub mod gate;
+pub mod serve;
+
+#[cfg(not(sim))]
+pub use tokio::net::{TcpListener, TcpStream};
+#[cfg(sim)]
+pub use turmoil::net::{TcpListener, TcpStream};
+
+use std::io;
+use std::net::SocketAddr;
+
+/// Listens on `addr`. `role` names the port in the error (`client port`, `Raft port`).
+///
+/// # Errors
+/// The address is in use or not this machine's.
+pub async fn listen(addr: SocketAddr, role: &'static str) -> Result<TcpListener, ListenError> {
+    bind(addr).await.map_err(|error| ListenError { role, addr, error })
+}
+
+/// A port could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {addr} ({role}): {}", advice(error))]
+pub struct ListenError {
+    role: &'static str,
+    addr: SocketAddr,
+    error: io::Error,
+}
+
+fn advice(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the address is in use; stop the process that holds it, or choose another with --listen or --raft-listen".into()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have that address; choose one that it has with --listen or --raft-listen".into()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "not allowed; choose a port above 1023 with --listen or --raft-listen".into()
+        }
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(not(sim))]
+async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+
+    /// Connections that wait to be accepted; beyond it the kernel drops the SYN.
+    const BACKLOG: i32 = 1024;
+
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted node takes its port back while old connections linger in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+#[cfg(sim)]
+async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(addr).await
+}

@@ -1,0 +1,155 @@
+//! An operator's commands: faults on purpose, their end, and the hand-over of leadership.
+
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Signal, getpid, kill_process};
+use tokio::sync::mpsc;
+
+use crate::api::cluster::{FailRequest, FaultAction, TransferRequest};
+use crate::http::PauseGate;
+use crate::ident::RaftId;
+use crate::net::gate::Gate;
+use crate::observe::events::{Change, Events};
+use crate::raft::LateConsensus;
+use crate::service::operate::{OperateError, OperateJob, Operation};
+
+/// Lets the answer to the operator leave before the process ends or stops.
+const ANSWER_TIME: Duration = Duration::from_millis(20);
+const FREEZE_DEFAULT_MS: u64 = 2000;
+const FREEZE_MAX_MS: u64 = 600_000;
+const TRANSFER_MAX: Duration = Duration::from_secs(5);
+
+/// Carries out commands, one after the other, until the node stops.
+pub async fn operate(
+    mut jobs: mpsc::Receiver<OperateJob>,
+    gate: Gate,
+    pause: PauseGate,
+    late: LateConsensus,
+    events: Events,
+) {
+    while let Some(OperateJob { operation, reply }) = jobs.recv().await {
+        let result = match &operation {
+            Operation::Fail(request) => fail(*request, &gate, &pause, &events),
+            Operation::Restore => {
+                gate.open();
+                pause.open();
+                tracing::warn!("restored: serving clients and peers again");
+                Ok("serving clients and peers again".to_owned())
+            }
+            Operation::TransferLeader(request) => transfer(request, &late).await,
+        };
+        let begun = result.is_ok();
+        // The operator may have hung up; what he asked for is done all the same.
+        let _ = reply.send(result);
+        if let (true, Operation::Fail(request)) = (begun, operation) {
+            end_process(request).await;
+        }
+    }
+}
+
+fn fail(
+    request: FailRequest,
+    gate: &Gate,
+    pause: &PauseGate,
+    events: &Events,
+) -> Result<String, OperateError> {
+    let action = format!("{:?}", request.action).to_lowercase();
+    tracing::warn!(cause = %action, "failing on purpose, as an operator asked");
+    let change = Change::Fault { node: events.reporter().clone(), action };
+    events.emit(crate::ident::Term(0), change);
+    match request.action {
+        FaultAction::Crash => Ok("crashing now".into()),
+        FaultAction::Freeze => {
+            let ms = request.duration_ms.unwrap_or(FREEZE_DEFAULT_MS);
+            if ms > FREEZE_MAX_MS {
+                let reason = format!("a freeze may last {FREEZE_MAX_MS} ms at the most");
+                return Err(OperateError::Refused(reason));
+            }
+            thaw_later(ms)?;
+            Ok(format!("frozen for {ms} ms"))
+        }
+        FaultAction::Pause => {
+            pause.shut();
+            end_later(request.duration_ms, pause.clone(), PauseGate::open);
+            Ok("answering clients with 503 until restored".into())
+        }
+        FaultAction::Isolate => {
+            gate.shut();
+            end_later(request.duration_ms, gate.clone(), Gate::open);
+            Ok("dropping all peer traffic until restored".into())
+        }
+    }
+}
+
+/// Ends a fault by itself after `ms`, if a time was given.
+fn end_later<G: Send + 'static>(ms: Option<u64>, gate: G, open: impl FnOnce(&G) + Send + 'static) {
+    let Some(ms) = ms else { return };
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a timer that may outlive nothing: it ends with the runtime"
+    )]
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        open(&gate);
+        tracing::warn!("the fault is over");
+    });
+}
+
+/// A stopped process cannot wake itself: another one, of this same binary, does.
+fn thaw_later(ms: u64) -> Result<(), OperateError> {
+    let refused = |error: std::io::Error| OperateError::Refused(format!("cannot freeze: {error}"));
+    let program = std::env::current_exe().map_err(refused)?;
+    let pid = getpid().as_raw_nonzero().to_string();
+    let mut thaw = Command::new(program);
+    thaw.args(["_thaw", &pid, &ms.to_string()]);
+    let mut child = thaw.spawn().map_err(refused)?;
+    // Collected when it ends, so that no zombie stays.
+    std::thread::Builder::new().name("thaw".into()).spawn(move || child.wait()).map_err(refused)?;
+    Ok(())
+}
+
+async fn end_process(request: FailRequest) {
+    let signal = match request.action {
+        FaultAction::Crash => Signal::KILL,
+        FaultAction::Freeze => Signal::STOP,
+        FaultAction::Pause | FaultAction::Isolate => return,
+    };
+    tokio::time::sleep(ANSWER_TIME).await;
+    if let Err(error) = kill_process(getpid(), signal) {
+        tracing::error!(cause = %error, "the process could not signal itself");
+    }
+}
+
+async fn transfer(request: &TransferRequest, late: &LateConsensus) -> Result<String, OperateError> {
+    let Some(consensus) = late.get() else {
+        return Err(OperateError::Refused("this node does not belong to a cluster yet".into()));
+    };
+    let view = consensus.view();
+    if !view.i_lead() {
+        return Err(OperateError::NotLeader);
+    }
+    let to: RaftId = match &request.to {
+        Some(name) => {
+            let voter = view.voters().find(|voter| voter.name == *name);
+            let unknown = || OperateError::Refused(format!("{name} is not a voter"));
+            voter.ok_or_else(unknown)?.raft_id
+        }
+        None => consensus
+            .best_successor()
+            .ok_or_else(|| OperateError::Refused("there is no other voter to lead".into()))?,
+    };
+    if Some(to) == view.me {
+        return Ok("this node is the leader already".into());
+    }
+    consensus.transfer(to).await.map_err(|error| OperateError::Refused(error.to_string()))?;
+    let mut views = consensus.views();
+    let handed = views.wait_for(|view| view.leader == Some(to));
+    match tokio::time::timeout(TRANSFER_MAX, handed).await {
+        Ok(Ok(view)) => {
+            let name = view.leader_member().map_or_else(String::new, |m| m.name.to_string());
+            Ok(format!("{name} is the leader of term {}", view.term))
+        }
+        _ => Err(OperateError::Refused("the other node did not take over in time".into())),
+    }
+}

@@ -1,0 +1,79 @@
+//! The two runtimes of a node, and the priority of their threads.
+
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::rt::{ClientRt, RaftRt};
+
+/// Enough for Raft's core and its peers' messages; more would only switch more.
+const RAFT_THREADS: usize = 2;
+const CLIENT_THREADS: usize = 2;
+/// Added to the niceness of the client port's threads: when every core is busy, Raft goes first.
+#[cfg(target_os = "linux")]
+const CLIENT_NICENESS: i32 = 5;
+/// How long tasks may take to end when the node stops.
+const STOP_MAX: Duration = Duration::from_secs(6);
+
+/// Both runtimes, and handles to them.
+#[derive(Clone)]
+pub struct Runtimes {
+    pub raft: RaftRt,
+    pub client: ClientRt,
+    owned: std::sync::Arc<Owned>,
+}
+
+struct Owned {
+    raft: Runtime,
+    /// Held for its drop.
+    _client: Runtime,
+}
+
+impl Runtimes {
+    /// # Errors
+    /// The operating system gives no threads.
+    pub fn start() -> std::io::Result<Self> {
+        let raft = Builder::new_multi_thread()
+            .worker_threads(RAFT_THREADS)
+            .thread_name("raft")
+            .enable_all()
+            .build()?;
+        let client = Builder::new_multi_thread()
+            .worker_threads(CLIENT_THREADS)
+            .thread_name("client")
+            .on_thread_start(yield_to_raft)
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            raft: RaftRt::new(raft.handle().clone()),
+            client: ClientRt::new(client.handle().clone()),
+            owned: std::sync::Arc::new(Owned { raft, _client: client }),
+        })
+    }
+
+    /// Runs `future` on the Raft runtime from a thread outside of it.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.owned.raft.block_on(future)
+    }
+
+    /// Ends all tasks: first the clients', then Raft's.
+    pub fn stop(&self) {
+        let stopping = async {
+            self.client.stop().await;
+            self.raft.stop().await;
+        };
+        if self.block_on(async { tokio::time::timeout(STOP_MAX, stopping).await }).is_err() {
+            tracing::warn!("some tasks did not end in time");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn yield_to_raft() {
+    // Best effort: with the same priority everything works, only less evenly.
+    let thread = rustix::thread::gettid();
+    let _ = rustix::process::setpriority_process(Some(thread), CLIENT_NICENESS);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn yield_to_raft() {}

@@ -1,0 +1,368 @@
+//! The cluster's state as this node sees it: its own at first hand, the others' from
+//! what they answer, a few times a second.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use tokio::sync::watch;
+
+use crate::api::cluster::{ClusterStatus, Mode, NodeStatus, Role, split_addr};
+use crate::clock;
+use crate::config::ServeConfig;
+use crate::detector::{Contact, Opinion, Verdict};
+use crate::http::PauseGate;
+use crate::ident::NodeName;
+use crate::observe::events::{Change, Events};
+use crate::observe::metrics::Metrics;
+use crate::peer::PeerError;
+use crate::peer::link::{Lane, Links};
+use crate::peer::routes::{Admit, Routes};
+use crate::raft::{Consensus, LateConsensus};
+use crate::service::RequestStats;
+use crate::view::LeaderView;
+
+const STATUS: &str = "/node/status";
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+const ANSWER_MAX: Duration = Duration::from_millis(300);
+/// A node that was silent for this long is not healthy.
+const HEALTHY_WITHIN: Duration = Duration::from_millis(700);
+/// Between two readings of processor and memory use.
+const USAGE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What another node last said, and when.
+#[derive(Debug, Clone, Default)]
+struct Heard {
+    status: Option<NodeStatus>,
+    at: Option<clock::Instant>,
+    refused: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Usage {
+    cpu_pct: f64,
+    mem_pct: f64,
+}
+
+/// Everything the status is made of. Cheap to clone.
+#[derive(Clone)]
+pub struct StatusParts {
+    config: Arc<ServeConfig>,
+    views: watch::Receiver<Arc<LeaderView>>,
+    late: LateConsensus,
+    contact: Contact,
+    verdict: Verdict,
+    stats: RequestStats,
+    links: Links,
+    metrics: Arc<Metrics>,
+    pause: PauseGate,
+    started: clock::Instant,
+    usage: Arc<Mutex<Usage>>,
+    published: watch::Sender<Arc<ClusterStatus>>,
+}
+
+impl StatusParts {
+    pub fn new(
+        config: &ServeConfig,
+        views: watch::Receiver<Arc<LeaderView>>,
+        late: LateConsensus,
+        (contact, verdict, stats): (Contact, Verdict, RequestStats),
+        (links, metrics, pause): (Links, Arc<Metrics>, PauseGate),
+    ) -> (Self, watch::Receiver<Arc<ClusterStatus>>) {
+        let (published, statuses) = watch::channel(Arc::default());
+        let parts = Self {
+            config: Arc::new(config.clone()),
+            views,
+            late,
+            contact,
+            verdict,
+            stats,
+            links,
+            metrics,
+            pause,
+            started: clock::now(),
+            usage: Arc::default(),
+            published,
+        };
+        let own = parts.own();
+        parts.published.send_replace(Arc::new(parts.cluster(own, &BTreeMap::new())));
+        (parts, statuses)
+    }
+
+    /// Mounts what other nodes ask.
+    pub fn mount(&self, routes: &mut Routes) {
+        let parts = self.clone();
+        routes.json(STATUS, Admit::Newcomers, move |_, (): ()| {
+            let own = parts.own();
+            async move { Ok(own) }
+        });
+    }
+
+    /// Publishes at every change of leadership, and a few times a second, until the node stops.
+    pub async fn publish(self, events: Events) {
+        let heard: Arc<Mutex<BTreeMap<NodeName, Heard>>> = Arc::default();
+        let (asked, answers) = watch::channel(());
+        // Apart, so that waiting for a silent node does not hold back the news of a new leader.
+        tokio::select! {
+            () = self.keep_asking(&heard, &asked) => {}
+            () = self.publish_news(&heard, answers, events) => {}
+        }
+    }
+
+    async fn keep_asking(
+        &self,
+        heard: &Arc<Mutex<BTreeMap<NodeName, Heard>>>,
+        asked: &watch::Sender<()>,
+    ) {
+        let mut ticks = tokio::time::interval(POLL_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut usage_read: Option<clock::Instant> = None;
+        loop {
+            ticks.tick().await;
+            if usage_read.is_none_or(|at| at.elapsed() >= USAGE_INTERVAL) {
+                usage_read = Some(clock::now());
+                self.read_usage().await;
+            }
+            self.ask_others(heard).await;
+            asked.send_replace(());
+        }
+    }
+
+    async fn publish_news(
+        &self,
+        heard: &Arc<Mutex<BTreeMap<NodeName, Heard>>>,
+        mut answers: watch::Receiver<()>,
+        events: Events,
+    ) {
+        let mut views = self.views.clone();
+        let mut healthy: BTreeMap<NodeName, bool> = BTreeMap::new();
+        loop {
+            let changed = tokio::select! {
+                answered = answers.changed() => answered,
+                changed = views.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+            let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let status = self.cluster(self.own(), &heard);
+            for node in &status.nodes {
+                let before = healthy.insert(node.id.clone(), node.healthy);
+                self.metrics
+                    .peer_healthy
+                    .with_label_values(&[node.id.as_str()])
+                    .set(i64::from(node.healthy));
+                if before.is_some_and(|before| before != node.healthy) {
+                    let (node, healthy) = (node.id.clone(), node.healthy);
+                    if healthy {
+                        tracing::info!(peer = %node, "the node answers again");
+                    } else {
+                        tracing::warn!(peer = %node, "the node does not answer");
+                    }
+                    let term = self.views.borrow().term;
+                    events.emit(term, Change::HealthChanged { node, healthy });
+                }
+            }
+            self.published.send_replace(Arc::new(status));
+        }
+    }
+
+    /// Names and Raft addresses of all others: members, and those only configured.
+    fn others(&self) -> BTreeMap<NodeName, (String, String)> {
+        let mut others: BTreeMap<_, _> = self
+            .config
+            .peers
+            .iter()
+            .map(|peer| (peer.name.clone(), (peer.http_addr.clone(), peer.raft_addr.clone())))
+            .collect();
+        for member in &self.views.borrow().members {
+            others
+                .insert(member.name.clone(), (member.http_addr.clone(), member.raft_addr.clone()));
+        }
+        others.remove(&self.config.id);
+        others
+    }
+
+    async fn ask_others(&self, heard: &Arc<Mutex<BTreeMap<NodeName, Heard>>>) {
+        let asking = self.others().into_iter().map(|(name, (_, addr))| async move {
+            let link = self.links.to(addr, Lane::Service);
+            let answer = link.call::<_, NodeStatus>(STATUS, &(), ANSWER_MAX).await;
+            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let entry = heard.entry(name).or_default();
+            entry.refused = matches!(answer, Err(PeerError::Refused { .. }));
+            if let Ok(status) = answer {
+                *entry = Heard { status: Some(status), at: Some(clock::now()), refused: false };
+            }
+        });
+        futures_util::future::join_all(asking).await;
+    }
+
+    async fn read_usage(&self) {
+        let usage = Arc::clone(&self.usage);
+        let read = self.links.rt().blocking(read_usage).await;
+        if let Some(read) = read {
+            let gauge = &self.metrics.process_cpu_percent;
+            gauge.with_label_values(&["cpu"]).set(read.cpu_pct);
+            gauge.with_label_values(&["memory"]).set(read.mem_pct);
+            *usage.lock().unwrap_or_else(PoisonError::into_inner) = read;
+        }
+    }
+
+    fn mode(&self, consensus: Option<&Consensus>, view: &LeaderView) -> Mode {
+        if self.links.gate().is_shut() || self.pause.is_shut() {
+            return Mode::Faulted;
+        }
+        let voter = view.me.and_then(|me| view.member(me)).is_some_and(|member| member.voter);
+        match consensus {
+            None => Mode::Forming,
+            Some(_) if voter => Mode::Normal,
+            Some(_) => Mode::Joining,
+        }
+    }
+
+    /// This node, at first hand.
+    fn own(&self) -> NodeStatus {
+        let view = Arc::clone(&self.views.borrow());
+        let consensus = self.late.get();
+        let config = &self.config;
+        let mut own =
+            NodeStatus::unknown(config.id.clone(), &config.advertise, &config.raft_advertise);
+        own.mode = self.mode(consensus, &view);
+        own.healthy = own.mode != Mode::Faulted;
+        if let Some(consensus) = consensus {
+            (own.role, own.quorum_ack_ms) = consensus.role();
+        }
+        own.raft_id = view.me.map(|me| me.0);
+        own.voter = own.mode == Mode::Normal;
+        own.term = view.term.0;
+        own.leader = view.leader_member().map(|leader| leader.name.clone());
+        own.commit = view.committed;
+        own.applied = view.applied;
+        own.last_contact_ms = Some(0.0);
+        own.fsync_p99_ms = quantile_ms(&self.metrics.raft_fsync_seconds, 0.99);
+        own.detector = self.verdict.opinion().to_string();
+        own.records = self.metrics.ledger_records_total.get();
+        let usage = *self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        (own.cpu_pct, own.mem_pct) = (usage.cpu_pct, usage.mem_pct);
+        own.qps_1m = self.stats.qps_1m();
+        own.p95_ms = self.stats.p95_ms();
+        own.uptime_s = self.started.elapsed().as_secs_f64();
+        own.version = env!("CARGO_PKG_VERSION").to_owned();
+        own
+    }
+
+    /// All nodes, with the view's word on who leads and who votes.
+    fn cluster(&self, own: NodeStatus, heard: &BTreeMap<NodeName, Heard>) -> ClusterStatus {
+        let view = Arc::clone(&self.views.borrow());
+        let leader = view.leader_member();
+        let mut nodes = vec![own];
+        for (name, (http_addr, raft_addr)) in self.others() {
+            let heard = heard.get(&name).cloned().unwrap_or_default();
+            nodes.push(other(name, &http_addr, &raft_addr, heard, &view));
+        }
+        nodes.sort_by(|a, b| a.id.cmp(&b.id));
+        let commit = nodes.iter().map(|node| node.commit).max().unwrap_or(0);
+        for node in &mut nodes {
+            node.lag = commit.saturating_sub(node.applied);
+        }
+        let voters_up = nodes.iter().filter(|node| node.voter && node.healthy).count();
+        let quorum = self.has_quorum(&view);
+        let spare = voters_up.saturating_sub(view.quorum_size());
+        ClusterStatus {
+            cluster_name: self.config.cluster_name.clone(),
+            cluster_uuid: self.links.sender().cluster(),
+            node: Some(self.config.id.clone()),
+            term: view.term.0,
+            leader_id: leader.map(|leader| leader.name.clone()),
+            leader_address: leader.map(|leader| leader.http_addr.clone()),
+            quorum,
+            can_lose: if quorum { u32::try_from(spare).unwrap_or(u32::MAX) } else { 0 },
+            nodes,
+        }
+    }
+
+    fn has_quorum(&self, view: &LeaderView) -> bool {
+        if self.links.gate().is_shut() {
+            return false;
+        }
+        let lease_ms = self.config.timings.election_timeout_max_ms as f64;
+        match self.late.get() {
+            Some(consensus) if view.i_lead() => {
+                let acked = consensus.role().1.is_some_and(|ms| ms < lease_ms);
+                view.voters().count() <= 1 || acked
+            }
+            Some(_) => {
+                let dead = matches!(self.verdict.opinion(), Opinion::Dead(_));
+                let recent = self.contact.age().is_some_and(|age| clock::millis(age) < lease_ms);
+                view.leader.is_some() && !dead && recent
+            }
+            None => false,
+        }
+    }
+}
+
+fn other(
+    name: NodeName,
+    http_addr: &str,
+    raft_addr: &str,
+    heard: Heard,
+    view: &LeaderView,
+) -> NodeStatus {
+    let age = heard.at.map(|at| at.elapsed());
+    let mut node =
+        heard.status.unwrap_or_else(|| NodeStatus::unknown(name.clone(), http_addr, raft_addr));
+    (node.ip, node.http_port) = split_addr(http_addr);
+    node.last_contact_ms = age.map(clock::millis);
+    node.healthy = node.healthy && !heard.refused && age.is_some_and(|age| age < HEALTHY_WITHIN);
+    let member = view.members.iter().find(|member| member.name == name);
+    node.voter = member.is_some_and(|member| member.voter);
+    node.raft_id = member.map(|member| member.raft_id.0).or(node.raft_id);
+    let leads = member.is_some_and(|member| view.leader == Some(member.raft_id));
+    if leads {
+        node.role = Role::Leader;
+    } else if !node.healthy {
+        node.role = Role::Unknown;
+    } else if node.role == Role::Leader && view.leader.is_some() && node.term <= view.term.0 {
+        // It said so before it was succeeded.
+        node.role = Role::Follower;
+    }
+    node
+}
+
+/// Processor and memory use of this process, since the last call.
+fn read_usage() -> Option<Usage> {
+    static SYSTEM: Mutex<Option<System>> = Mutex::new(None);
+    let mut system = SYSTEM.lock().unwrap_or_else(PoisonError::into_inner);
+    if system.is_none() {
+        *system = System::new().ok();
+    }
+    let system = system.as_mut()?;
+    let pid = Pid::from_u32(std::process::id());
+    system.refresh_memory();
+    system.refresh_processes_specifics(
+        ProcessesToUpdate::Some(&[pid]),
+        false,
+        ProcessRefreshKind::nothing().with_cpu().with_memory(),
+    );
+    let process = system.process(pid)?;
+    let total = system.total_memory().max(1) as f64;
+    Some(Usage {
+        cpu_pct: f64::from(process.cpu_usage()),
+        mem_pct: process.memory() as f64 * 100.0 / total,
+    })
+}
+
+/// The upper bound of the bucket that holds the quantile, in milliseconds.
+fn quantile_ms(histogram: &prometheus::Histogram, quantile: f64) -> Option<f64> {
+    use prometheus::core::Metric;
+    let metric = histogram.metric();
+    let histogram = metric.get_histogram();
+    let rank = histogram.get_sample_count() as f64 * quantile;
+    if histogram.get_sample_count() == 0 {
+        return None;
+    }
+    let bucket =
+        histogram.get_bucket().iter().find(|bucket| bucket.cumulative_count() as f64 >= rank);
+    bucket.map(|bucket| bucket.upper_bound() * 1e3)
+}

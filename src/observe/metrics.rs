@@ -1,0 +1,162 @@
+//! Every metric, its name and its unit, in one table.
+//!
+//! Each node has its own registry, so that several nodes in one test process do
+//! not share figures.
+
+use prometheus::{
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// Bucket bounds from 0.1 ms to about 13 s, doubling: a commit takes some 1 ms and a
+/// stalled disk some seconds, and both must be told apart from their neighbours.
+fn latency_buckets() -> Vec<f64> {
+    (0..18).map(|power| 0.0001 * f64::powi(2.0, power)).collect()
+}
+
+/// All metrics of one node.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests by `call` and HTTP `status`.
+    pub http_requests_total: IntCounterVec,
+    /// Seconds from request head to response head, by `call`.
+    pub http_request_seconds: HistogramVec,
+    pub http_in_progress: IntGauge,
+    /// Codec jobs by `outcome` (`ok`, `error`, `refused`, `abandoned`).
+    pub codec_jobs_total: IntCounterVec,
+    pub codec_seconds: Histogram,
+    pub codec_queue: IntGauge,
+    pub raft_term: IntGauge,
+    pub raft_is_leader: IntGauge,
+    pub raft_committed_index: IntGauge,
+    pub raft_applied_index: IntGauge,
+    pub raft_last_log_index: IntGauge,
+    /// Changes of leader that this node saw.
+    pub raft_leader_changes_total: IntCounter,
+    /// Campaigns that this node began.
+    pub raft_campaigns_total: IntCounter,
+    pub raft_fsync_seconds: Histogram,
+    /// Log writes that shared one fsync.
+    pub raft_group_commit_writes: Histogram,
+    /// Records that this node applied.
+    pub ledger_records_total: IntCounter,
+    /// Messages to peers by `peer`, `message` and `outcome`.
+    pub peer_requests_total: IntCounterVec,
+    /// Unanswered probes of the leader.
+    pub detector_missed_probes_total: IntCounter,
+    /// 1 where the peer answered lately, by `peer`.
+    pub peer_healthy: IntGaugeVec,
+    pub process_cpu_percent: GaugeVec,
+}
+
+impl Metrics {
+    /// # Panics
+    /// Never: the names are constants, and a registry is new for each call.
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        macro_rules! register {
+            ($metric:expr) => {{
+                let metric = $metric.expect("metric names and labels are valid constants");
+                registry
+                    .register(Box::new(metric.clone()))
+                    .expect("each metric is registered once in a new registry");
+                metric
+            }};
+        }
+        let opts = |name: &str, help: &str| Opts::new(format!("stegcluster_{name}"), help);
+        let seconds = |name: &str, help: &str| {
+            HistogramOpts::new(format!("stegcluster_{name}"), help).buckets(latency_buckets())
+        };
+        macro_rules! counter {
+            ($name:literal, $help:literal) => {
+                register!(IntCounter::with_opts(opts($name, $help)))
+            };
+        }
+        macro_rules! gauge {
+            ($name:literal, $help:literal) => {
+                register!(IntGauge::with_opts(opts($name, $help)))
+            };
+        }
+        Self {
+            http_requests_total: register!(IntCounterVec::new(
+                opts("http_requests_total", "Requests on the client port."),
+                &["call", "status"]
+            )),
+            http_request_seconds: register!(HistogramVec::new(
+                seconds("http_request_seconds", "Seconds to answer a client request."),
+                &["call"]
+            )),
+            http_in_progress: gauge!("http_in_progress", "Client requests in progress."),
+            codec_jobs_total: register!(IntCounterVec::new(
+                opts("codec_jobs_total", "Codec jobs by outcome."),
+                &["outcome"]
+            )),
+            codec_seconds: register!(Histogram::with_opts(seconds(
+                "codec_seconds",
+                "Seconds of one codec job, without waiting."
+            ))),
+            codec_queue: gauge!("codec_queue", "Codec jobs waiting for a thread."),
+            raft_term: gauge!("raft_term", "Current Raft term."),
+            raft_is_leader: gauge!("raft_is_leader", "1 on the leader."),
+            raft_committed_index: gauge!("raft_committed_index", "Last committed log index."),
+            raft_applied_index: gauge!("raft_applied_index", "Last applied log index."),
+            raft_last_log_index: gauge!("raft_last_log_index", "Last log index."),
+            raft_leader_changes_total: counter!(
+                "raft_leader_changes_total",
+                "Changes of leader seen by this node."
+            ),
+            raft_campaigns_total: counter!(
+                "raft_campaigns_total",
+                "Campaigns begun by this node's detector."
+            ),
+            raft_fsync_seconds: register!(Histogram::with_opts(seconds(
+                "raft_fsync_seconds",
+                "Seconds of one fsync of the Raft log."
+            ))),
+            raft_group_commit_writes: register!(Histogram::with_opts(
+                HistogramOpts::new(
+                    "stegcluster_raft_group_commit_writes",
+                    "Log writes that shared one fsync."
+                )
+                .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0])
+            )),
+            ledger_records_total: counter!(
+                "ledger_records_total",
+                "Records applied to the ledger by this process."
+            ),
+            peer_requests_total: register!(IntCounterVec::new(
+                opts("peer_requests_total", "Messages to peers by outcome."),
+                &["peer", "message", "outcome"]
+            )),
+            detector_missed_probes_total: counter!(
+                "detector_missed_probes_total",
+                "Probes of the leader that it did not answer in time."
+            ),
+            peer_healthy: register!(IntGaugeVec::new(
+                opts("peer_healthy", "1 where the peer answered lately."),
+                &["peer"]
+            )),
+            process_cpu_percent: register!(GaugeVec::new(
+                opts("process_percent", "Processor and memory use of this process."),
+                &["resource"]
+            )),
+            registry,
+        }
+    }
+
+    /// The Prometheus text exposition format, version 0.0.4.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(cause = %error, "metrics could not be rendered");
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

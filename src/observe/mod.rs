@@ -1,0 +1,6 @@
+//! What operators see: events, metrics and log set-up. Anyone may emit; nothing
+//! here knows what the numbers mean. Begin with `events`.
+
+pub mod events;
+pub mod log;
+pub mod metrics;

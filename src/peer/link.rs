@@ -1,0 +1,280 @@
+//! Outgoing messages. Each peer has several *lanes*, with connections of their own,
+//! so that a large batch of entries or a snapshot never delays a heartbeat or a vote.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Frame, Incoming};
+use hyper::client::conn::http1::SendRequest;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::PeerError;
+use super::envelope::Sender;
+use crate::ident::RaftId;
+use crate::limits::{PEER_BODY_BYTES_MAX, PEER_DIAL_MAX, PEER_IDLE_MAX};
+use crate::net::dial::{self, Body, DialError};
+use crate::net::gate::Gate;
+use crate::rt::RaftRt;
+
+/// What a connection is for. Messages of one lane may wait for each other, those of
+/// two lanes never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    Entries,
+    Heartbeat,
+    Vote,
+    Snapshot,
+    /// Forwarded records and reads, formation, status.
+    Service,
+    Probe,
+    Watch,
+}
+
+/// Connections that wait for their next message, by address and lane.
+type Idle = BTreeMap<(String, Lane), Vec<SendRequest<Body>>>;
+
+/// Everything that sends to peers shares one of these. Cheap to clone.
+#[derive(Clone)]
+pub struct Links {
+    rt: RaftRt,
+    sender: Sender,
+    gate: Gate,
+    idle: Arc<Mutex<Idle>>,
+}
+
+impl Links {
+    pub fn new(rt: RaftRt, sender: Sender, gate: Gate) -> Self {
+        Self { rt, sender, gate, idle: Arc::default() }
+    }
+
+    pub fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    pub fn rt(&self) -> &RaftRt {
+        &self.rt
+    }
+
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// A way to one peer. Dials only when something is sent.
+    pub fn to(&self, addr: impl Into<String>, lane: Lane) -> Link {
+        Link { links: self.clone(), addr: addr.into(), lane, to: None }
+    }
+
+    /// A way to one member: another one at the same address refuses what comes by it.
+    pub fn to_member(&self, member: RaftId, addr: impl Into<String>, lane: Lane) -> Link {
+        Link { to: Some(member), ..self.to(addr, lane) }
+    }
+
+    fn take_idle(&self, key: &(String, Lane)) -> Option<SendRequest<Body>> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let senders = idle.get_mut(key)?;
+        while let Some(sender) = senders.pop() {
+            if sender.is_ready() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    fn put_idle(&self, key: (String, Lane), sender: SendRequest<Body>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let senders = idle.entry(key).or_default();
+        senders.retain(|sender| !sender.is_closed());
+        if senders.len() < PEER_IDLE_MAX {
+            senders.push(sender);
+        }
+    }
+}
+
+/// A way to one peer on one lane. Cheap to clone.
+#[derive(Clone)]
+pub struct Link {
+    links: Links,
+    addr: String,
+    lane: Lane,
+    to: Option<RaftId>,
+}
+
+impl Link {
+    pub fn rt(&self) -> &RaftRt {
+        &self.links.rt
+    }
+
+    pub fn addr(&self) -> &str {
+        &self.addr
+    }
+
+    /// Sends `message` to `path` and reads the answer, all within `within`.
+    ///
+    /// # Errors
+    /// See [`PeerError`]. After all but `Refused` and `Rejected` the message may have
+    /// arrived.
+    pub async fn call<Q, A>(
+        &self,
+        path: &str,
+        message: &Q,
+        within: Duration,
+    ) -> Result<A, PeerError>
+    where
+        Q: Serialize + ?Sized,
+        A: DeserializeOwned,
+    {
+        let json = serde_json::to_vec(message)
+            .map_err(|error| self.unreadable(format!("our own message: {error}")))?;
+        let exchange = async {
+            let body = Full::new(Bytes::from(json)).map_err(|never| match never {}).boxed();
+            let response = self.send(Method::POST, path, body).await?;
+            self.read(response).await
+        };
+        self.within(within, exchange).await
+    }
+
+    /// Like [`Link::call`], with a body that streams and headers of the caller's.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn call_streaming<A: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Body,
+        within: Duration,
+    ) -> Result<A, PeerError> {
+        self.within(within, async {
+            let response = self.send(Method::POST, path, body).await?;
+            self.read(response).await
+        })
+        .await
+    }
+
+    /// Opens a response whose body is held open by the peer for as long as it lives.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn hold(&self, path: &str, within: Duration) -> Result<Incoming, PeerError> {
+        self.within(within, async {
+            let body = Full::new(Bytes::new()).map_err(|never| match never {}).boxed();
+            let response = self.send(Method::GET, path, body).await?;
+            match response.status() {
+                StatusCode::OK => Ok(response.into_body()),
+                status => Err(self.rejected(status, String::new())),
+            }
+        })
+        .await
+    }
+
+    async fn within<T>(
+        &self,
+        within: Duration,
+        exchange: impl Future<Output = Result<T, PeerError>>,
+    ) -> Result<T, PeerError> {
+        match tokio::time::timeout(within, exchange).await {
+            Ok(result) => result,
+            Err(_) => Err(PeerError::Timeout { peer: self.addr.clone(), ms: within.as_millis() }),
+        }
+    }
+
+    /// Sends one request. A connection goes back to the idle ones once its answer was
+    /// read to the end (see `read`), which the response's `SendRequest` extension allows.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+    ) -> Result<Response<Incoming>, PeerError> {
+        if self.links.gate.is_shut() {
+            return Err(self.unreachable("isolated on purpose"));
+        }
+        let key = (self.addr.clone(), self.lane);
+        let mut sender =
+            match self.links.take_idle(&key) {
+                Some(sender) => sender,
+                None => dial::http(&self.links.rt, &self.addr, PEER_DIAL_MAX).await.map_err(
+                    |error| match error {
+                        DialError::Refused => PeerError::Refused { peer: self.addr.clone() },
+                        other => self.unreachable(other),
+                    },
+                )?,
+            };
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() =
+            path.parse().map_err(|error| self.unreadable(format!("path {path}: {error}")))?;
+        let headers = request.headers_mut();
+        let host = http::HeaderValue::from_str(&self.addr).map_err(|e| self.unreachable(e))?;
+        headers.insert(http::header::HOST, host);
+        self.links.sender.seal(headers, self.to);
+        let mut response =
+            sender.send_request(request).await.map_err(|error| self.unreachable(error))?;
+        response.extensions_mut().insert(Reusable(Arc::new(Mutex::new(Some(sender)))));
+        Ok(response)
+    }
+
+    async fn read<A: DeserializeOwned>(
+        &self,
+        mut response: Response<Incoming>,
+    ) -> Result<A, PeerError> {
+        let status = response.status();
+        let reusable = response.extensions_mut().remove::<Reusable>();
+        let body = Limited::new(response.into_body(), PEER_BODY_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|error| self.unreachable(error))?
+            .to_bytes();
+        let sender = reusable
+            .and_then(|reusable| reusable.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(sender) = sender {
+            self.links.put_idle((self.addr.clone(), self.lane), sender);
+        }
+        if status != StatusCode::OK {
+            return Err(self.rejected(status, String::from_utf8_lossy(&body).into_owned()));
+        }
+        serde_json::from_slice(&body).map_err(|error| self.unreadable(error))
+    }
+
+    fn rejected(&self, status: StatusCode, reason: String) -> PeerError {
+        PeerError::Rejected { peer: self.addr.clone(), status: status.as_u16(), reason }
+    }
+
+    fn unreachable(&self, cause: impl std::fmt::Display) -> PeerError {
+        PeerError::Unreachable { peer: self.addr.clone(), cause: cause.to_string() }
+    }
+
+    fn unreadable(&self, cause: impl std::fmt::Display) -> PeerError {
+        PeerError::Unreadable { peer: self.addr.clone(), cause: cause.to_string() }
+    }
+}
+
+/// The connection behind a response, on its way back to the idle ones.
+#[derive(Clone)]
+struct Reusable(Arc<Mutex<Option<SendRequest<Body>>>>);
+
+/// A body from chunks that arrive on a channel. The channel's bound is the only buffer.
+pub fn streaming_body(chunks: tokio::sync::mpsc::Receiver<Result<Bytes, io::Error>>) -> Body {
+    ChannelBody(chunks).boxed()
+}
+
+struct ChannelBody(tokio::sync::mpsc::Receiver<Result<Bytes, io::Error>>);
+
+impl hyper::body::Body for ChannelBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.0.poll_recv(context).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+    }
+}

@@ -1,0 +1,209 @@
+//! Incoming messages: the envelope is opened, the body bounded and decoded, and the
+//! handler that the owning room registered is called. `node` mounts the handlers.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty, Full, Limited};
+use hyper::body::Incoming;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::envelope::{Envelope, Sender};
+use crate::limits::PEER_BODY_BYTES_MAX;
+use crate::net::gate::Gate;
+
+/// An answer to a peer.
+pub type PeerResponse = Response<BoxBody<Bytes, io::Error>>;
+type Answer = Pin<Box<dyn Future<Output = PeerResponse> + Send>>;
+type Handler = Arc<dyn Fn(Envelope, Incoming) -> Answer + Send + Sync>;
+
+/// A handler says no, in a sentence that the sender's log will show.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    pub status: StatusCode,
+    pub reason: String,
+}
+
+impl Refusal {
+    /// This node cannot do that now; another time or another node may.
+    pub fn unavailable(reason: impl Into<String>) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, reason: reason.into() }
+    }
+
+    pub fn bad_request(reason: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, reason: reason.into() }
+    }
+}
+
+/// What is let in from a node that belongs to no cluster, or when this one does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admit {
+    /// Members of the same cluster only.
+    Members,
+    /// Also nodes without a cluster: formation and joining.
+    Newcomers,
+}
+
+struct Route {
+    admit: Admit,
+    handler: Handler,
+}
+
+/// Paths and their handlers.
+#[derive(Default)]
+pub struct Routes {
+    routes: BTreeMap<&'static str, Route>,
+}
+
+impl Routes {
+    /// Mounts a handler that takes and gives JSON.
+    pub fn json<Q, A, F, Fut>(&mut self, path: &'static str, admit: Admit, handle: F)
+    where
+        Q: DeserializeOwned + Send + 'static,
+        A: Serialize + 'static,
+        F: Fn(Envelope, Q) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<A, Refusal>> + Send + 'static,
+    {
+        self.raw(path, admit, move |envelope, body| {
+            let handle = handle.clone();
+            async move {
+                let bytes = Limited::new(body, PEER_BODY_BYTES_MAX)
+                    .collect()
+                    .await
+                    .map_err(|error| Refusal::bad_request(format!("body: {error}")))?
+                    .to_bytes();
+                let message = serde_json::from_slice(&bytes)
+                    .map_err(|error| Refusal::bad_request(format!("message: {error}")))?;
+                let answer = handle(envelope, message).await?;
+                json_response(&answer)
+            }
+        });
+    }
+
+    /// Mounts a handler that reads the body and makes the response itself.
+    pub fn raw<F, Fut>(&mut self, path: &'static str, admit: Admit, handle: F)
+    where
+        F: Fn(Envelope, Incoming) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<PeerResponse, Refusal>> + Send + 'static,
+    {
+        let handler: Handler = Arc::new(move |envelope, body| {
+            let answer = handle(envelope, body);
+            Box::pin(async move { answer.await.unwrap_or_else(refuse) })
+        });
+        self.routes.insert(path, Route { admit, handler });
+    }
+
+    /// The service of each connection, for [`crate::net::serve::serve`].
+    pub fn service_for(self, sender: Sender, gate: Gate) -> impl Fn(SocketAddr) -> PeerService {
+        let service = PeerService { routes: Arc::new(self), sender, gate };
+        move |_client| service.clone()
+    }
+
+    async fn dispatch(
+        &self,
+        sender: &Sender,
+        gate: &Gate,
+        request: Request<Incoming>,
+    ) -> PeerResponse {
+        if gate.is_shut() {
+            // As silent as a pulled cable: the peer's own deadline ends its wait.
+            return std::future::pending().await;
+        }
+        let (parts, body) = request.into_parts();
+        let Some(route) = self.routes.get(parts.uri.path()) else {
+            let reason = "this is a Raft port, for peers only; clients use the client port";
+            return refuse(Refusal { status: StatusCode::NOT_FOUND, reason: reason.into() });
+        };
+        let envelope = match sender.open(&parts.headers) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                tracing::warn!(cause = %error, "a message on the Raft port was refused");
+                return refuse(Refusal {
+                    status: StatusCode::FORBIDDEN,
+                    reason: error.to_string(),
+                });
+            }
+        };
+        let members = envelope.cluster.is_some() && sender.cluster().is_some();
+        if route.admit == Admit::Members && !members {
+            let reason =
+                format!("{} and {} are not in one cluster yet", envelope.from, sender.name());
+            return refuse(Refusal::unavailable(reason));
+        }
+        let answer = (route.handler)(envelope, body).await;
+        if gate.is_shut() {
+            return std::future::pending().await;
+        }
+        answer
+    }
+}
+
+/// Answers the messages of one connection.
+#[derive(Clone)]
+pub struct PeerService {
+    routes: Arc<Routes>,
+    sender: Sender,
+    gate: Gate,
+}
+
+impl hyper::service::Service<Request<Incoming>> for PeerService {
+    type Response = PeerResponse;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<PeerResponse, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let Self { routes, sender, gate } = self.clone();
+        Box::pin(async move { Ok(routes.dispatch(&sender, &gate, request).await) })
+    }
+}
+
+pub(crate) fn json_response<A: Serialize>(answer: &A) -> Result<PeerResponse, Refusal> {
+    let json = serde_json::to_vec(answer).map_err(|error| Refusal {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        reason: format!("our own answer: {error}"),
+    })?;
+    Ok(respond(StatusCode::OK, json))
+}
+
+fn refuse(refusal: Refusal) -> PeerResponse {
+    respond(refusal.status, refusal.reason)
+}
+
+fn respond(status: StatusCode, body: impl Into<Bytes>) -> PeerResponse {
+    let mut response =
+        Response::new(Full::new(body.into()).map_err(|never| match never {}).boxed());
+    *response.status_mut() = status;
+    response
+}
+
+/// A response that stays open until `until` ends: the other side learns at once when
+/// this process, or this node, goes away.
+pub fn held_open(until: impl Future<Output = ()> + Send + Sync + 'static) -> PeerResponse {
+    struct Held<F>(Pin<Box<F>>);
+    impl<F: Future<Output = ()>> hyper::body::Body for Held<F> {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, io::Error>>> {
+            self.0.as_mut().poll(context).map(|()| None)
+        }
+    }
+    Response::new(Held(Box::pin(until)).boxed())
+}
+
+/// An empty answer.
+pub fn done() -> PeerResponse {
+    Response::new(Empty::new().map_err(|never| match never {}).boxed())
+}

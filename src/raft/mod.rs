@@ -1,0 +1,314 @@
+//! The glue to openraft, which is named nowhere else in src.
+//!
+//! The rest of the node sees [`Consensus`]: propose a command, order a read, watch who
+//! leads, change members. Begin there; then `options`, the log (`log_writer`,
+//! `log_store`), `state_machine`, and the messages (`network` out, `rpc` in).
+
+mod campaign;
+mod log_store;
+mod log_writer;
+mod members;
+mod network;
+mod options;
+mod rpc;
+mod state_machine;
+mod types;
+mod view;
+
+#[cfg(all(test, not(sim)))]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
+use openraft::{ReadPolicy, ServerState};
+use tokio::sync::watch;
+
+pub use campaign::run_campaigns;
+pub use members::MembersError;
+pub use rpc::{LateConsensus, mount};
+use types::{MemberNode, Raft};
+
+use crate::api::cluster::Role;
+use crate::config::{Snapshots, Timings};
+use crate::ident::{ClusterUuid, RaftId};
+use crate::ledger::query::Ledger;
+use crate::ledger::{Command, Outcome};
+use crate::observe::metrics::Metrics;
+use crate::peer::link::{Lane, Links};
+use crate::rt::RaftRt;
+use crate::store::{Store, StoreError};
+use crate::view::{LeaderView, Member};
+
+/// Between two questions to a founder that is still starting.
+const READY_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Why a command was not committed, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// This node cannot commit it now. After a change of leader it may still be
+    /// committed later: repeat it only under the same id.
+    #[error("this node is not the leader")]
+    NotLeader { leader: Option<RaftId> },
+    /// Raft has stopped on this node for good.
+    #[error("consensus has stopped: {0}")]
+    Stopped(String),
+}
+
+/// Consensus could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the timings contradict each other: {0}")]
+    Options(#[from] openraft::ConfigError),
+    #[error("no thread for the Raft log: {0}")]
+    Thread(#[from] std::io::Error),
+    #[error("the Raft log and the ledger do not fit together: {0}")]
+    State(String),
+}
+
+/// What Raft needs from the node.
+pub struct Parts {
+    pub me: RaftId,
+    pub cluster: ClusterUuid,
+    pub cluster_name: String,
+    pub timings: Timings,
+    pub snapshots: Snapshots,
+    pub rt: RaftRt,
+    pub store: Arc<dyn Store>,
+    pub links: Links,
+    pub metrics: Arc<Metrics>,
+}
+
+/// A running member of the cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct Consensus {
+    me: RaftId,
+    cluster: ClusterUuid,
+    raft: Raft,
+    rt: RaftRt,
+    store: Arc<dyn Store>,
+    view: watch::Receiver<Arc<LeaderView>>,
+    snapshot_slot: Arc<tokio::sync::Mutex<()>>,
+    /// One change of membership at a time.
+    members_slot: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Consensus {
+    /// Starts Raft on what the store holds. `views` receives who leads, whenever it changes.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(
+        parts: Parts,
+        views: watch::Sender<Arc<LeaderView>>,
+    ) -> Result<Self, StartError> {
+        let Parts { me, cluster, cluster_name, timings, snapshots, rt, store, links, metrics } =
+            parts;
+        let options = Arc::new(options::options(&cluster_name, &timings, &snapshots)?);
+        let writer = log_writer::LogWriter::start(Arc::clone(&store), Arc::clone(&metrics))?;
+        let log = {
+            let (rt_log, store) = (rt.clone(), Arc::clone(&store));
+            rt.blocking(move || log_store::LogStore::open(rt_log, store, writer)).await?
+        };
+        let machine =
+            state_machine::StateMachine::new(rt.clone(), Arc::clone(&store), Arc::clone(&metrics));
+        let network = network::Network::new(links);
+        let raft = Raft::new(me.0, options, network, log, machine)
+            .await
+            .map_err(|error| StartError::State(error.to_string()))?;
+        let view = views.subscribe();
+        rt.spawn_until_stop(
+            "leader view",
+            view::publish(me, raft.clone(), views, metrics, timings.election_timeout_max_ms),
+        );
+        Ok(Self {
+            me,
+            cluster,
+            raft,
+            rt,
+            store,
+            view,
+            snapshot_slot: Arc::default(),
+            members_slot: Arc::default(),
+        })
+    }
+
+    pub fn me(&self) -> RaftId {
+        self.me
+    }
+
+    pub fn cluster(&self) -> ClusterUuid {
+        self.cluster
+    }
+
+    pub fn rt(&self) -> &RaftRt {
+        &self.rt
+    }
+
+    /// Who leads, whenever it changes.
+    pub fn views(&self) -> watch::Receiver<Arc<LeaderView>> {
+        self.view.clone()
+    }
+
+    /// Who leads, as this node sees it now.
+    pub fn view(&self) -> Arc<LeaderView> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(Arc::clone(&self.store))
+    }
+
+    /// Forms the cluster with `founders`. Every founder may call it with the same ones;
+    /// a second call does nothing.
+    ///
+    /// # Errors
+    /// Raft has stopped.
+    pub async fn initialize(&self, founders: &[Member]) -> Result<(), ProposeError> {
+        let members: BTreeMap<u64, MemberNode> =
+            founders.iter().map(|member| (member.raft_id.0, members::node_of(member))).collect();
+        match self.raft.initialize(members).await {
+            // `NotAllowed` means that it was initialised before.
+            Ok(()) | Err(RaftError::APIError(_)) => Ok(()),
+            Err(RaftError::Fatal(fatal)) => Err(ProposeError::Stopped(fatal.to_string())),
+        }
+    }
+
+    /// Asks the founders, until all can vote or `within` is over.
+    ///
+    /// # Cancel safety
+    /// Safe: it only asks.
+    pub async fn await_founders(&self, links: &Links, founders: &[Member], within: Duration) {
+        let ready = async |founder: &Member| {
+            let link = links.to_member(founder.raft_id, &founder.raft_addr, Lane::Vote);
+            while link.call::<_, ()>(network::READY, &(), within).await.is_err() {
+                tokio::time::sleep(READY_INTERVAL).await;
+            }
+        };
+        let others = founders.iter().filter(|founder| founder.raft_id != self.me);
+        let all = futures_util::future::join_all(others.map(ready));
+        // Whoever is not ready by then gets its entries later.
+        let _ = tokio::time::timeout(within, all).await;
+    }
+
+    /// True once this node's log holds anything.
+    ///
+    /// # Errors
+    /// Raft has stopped.
+    pub async fn is_initialized(&self) -> Result<bool, ProposeError> {
+        self.raft.is_initialized().await.map_err(|fatal| ProposeError::Stopped(fatal.to_string()))
+    }
+
+    /// Commits a command on a majority and applies it, if this node leads.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
+    pub async fn propose(&self, command: Command) -> Result<Outcome, ProposeError> {
+        match self.raft.client_write(command).await {
+            Ok(written) => Ok(written.response().clone()),
+            Err(RaftError::APIError(
+                ClientWriteError::ForwardToLeader(forward)
+                | ClientWriteError::LogEntryDiscarded(forward),
+            )) => Err(ProposeError::NotLeader { leader: forward.leader_id.map(RaftId) }),
+            Err(RaftError::APIError(other)) => Err(ProposeError::Stopped(other.to_string())),
+            Err(RaftError::Fatal(fatal)) => Err(ProposeError::Stopped(fatal.to_string())),
+        }
+    }
+
+    /// The log index that a linearizable read must have applied (ReadIndex: a quorum
+    /// confirms, after the call, that this node still leads). Never a lease read.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
+    pub async fn read_index(&self) -> Result<u64, ProposeError> {
+        match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+            Ok((read_log_id, _)) => Ok(read_log_id.index()),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+                Err(ProposeError::NotLeader { leader: forward.leader_id.map(RaftId) })
+            }
+            Err(RaftError::APIError(_)) => Err(ProposeError::NotLeader { leader: None }),
+            Err(RaftError::Fatal(fatal)) => Err(ProposeError::Stopped(fatal.to_string())),
+        }
+    }
+
+    /// Waits until this node has applied `index`.
+    ///
+    /// # Cancel safety
+    /// Safe: it only waits.
+    pub async fn applied(&self, index: u64) {
+        let mut metrics = self.raft.data_metrics();
+        loop {
+            let applied = metrics.borrow_watched().last_applied.map_or(0, |last| last.index());
+            if applied >= index || metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Hands leadership to `to`; does nothing where this node does not lead.
+    ///
+    /// # Errors
+    /// Raft has stopped.
+    pub async fn transfer(&self, to: RaftId) -> Result<(), ProposeError> {
+        self.raft
+            .trigger()
+            .transfer_leader(to.0)
+            .await
+            .map_err(|fatal| ProposeError::Stopped(fatal.to_string()))
+    }
+
+    /// The voter other than this node whose log is longest, as the leader knows it.
+    pub fn best_successor(&self) -> Option<RaftId> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
+        let replication = metrics.replication.as_ref()?;
+        replication
+            .iter()
+            .filter(|(id, _)| **id != self.me.0 && voters.contains(id))
+            .max_by_key(|(_, matched)| **matched)
+            .map(|(id, _)| RaftId(*id))
+    }
+
+    /// What this node is in Raft, and milliseconds since a quorum acknowledged it, if it leads.
+    pub fn role(&self) -> (Role, Option<f64>) {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let role = match metrics.state {
+            ServerState::Leader => Role::Leader,
+            ServerState::Follower => Role::Follower,
+            ServerState::Candidate => Role::Candidate,
+            ServerState::Learner => Role::Learner,
+            ServerState::Shutdown => Role::Unknown,
+        };
+        (role, view::quorum_ack_ms(&metrics))
+    }
+
+    /// Waits until Raft stops by itself, and says why. It does so on a disk error: a
+    /// node that doubts its state must not vote.
+    ///
+    /// # Cancel safety
+    /// Safe: it only waits.
+    pub async fn failed(&self) -> String {
+        let mut metrics = self.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_watched().running_state {
+                return fatal.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "the Raft task ended".into();
+            }
+        }
+    }
+
+    /// Stops Raft on this node.
+    pub async fn shutdown(&self) {
+        // An error means that it had stopped before.
+        let _ = self.raft.shutdown().await;
+    }
+}

@@ -1,0 +1,193 @@
+//! openraft's messages over our peer links. Nothing here dials before it sends.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{Backoff, RPCOption};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{AnyError, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::state_machine::SnapshotData;
+use super::types::{MemberNode, Snapshot, SnapshotMeta, TypeConfig, Vote};
+use crate::ident::{NodeName, RaftId};
+use crate::peer::PeerError;
+use crate::peer::link::{Lane, Link, Links, streaming_body};
+
+pub const APPEND: &str = "/raft/append";
+pub const VOTE: &str = "/raft/vote";
+pub const PRE_VOTE: &str = "/raft/pre-vote";
+pub const SNAPSHOT: &str = "/raft/snapshot";
+/// Answered once a node can vote.
+pub const READY: &str = "/raft/ready";
+pub const TRANSFER: &str = "/raft/transfer";
+
+/// Between attempts to reach a peer that cannot be reached. openraft's own 200 ms to
+/// 1 s would keep a returning node waiting for nothing.
+const BACKOFF: Duration = Duration::from_millis(20);
+
+/// How long one snapshot may take to be sent and taken.
+const SNAPSHOT_MAX: Duration = Duration::from_secs(120);
+
+/// First line of a snapshot's stream; the ledger follows.
+#[derive(Serialize, Deserialize)]
+pub struct SnapshotHead {
+    pub vote: Vote,
+    pub meta: SnapshotMeta,
+}
+
+/// Makes the ways to peers.
+pub struct Network {
+    links: Links,
+}
+
+impl Network {
+    pub fn new(links: Links) -> Self {
+        Self { links }
+    }
+
+    fn connection(&self, target: u64, node: &MemberNode, entries: Lane) -> Connection {
+        let to = |lane| self.links.to_member(RaftId(target), &node.raft_addr, lane);
+        Connection {
+            name: node.name.clone(),
+            entries: to(entries),
+            vote: to(Lane::Vote),
+            snapshot: to(Lane::Snapshot),
+        }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Connection;
+
+    async fn new_client(&mut self, target: u64, node: &MemberNode) -> Connection {
+        self.connection(target, node, Lane::Entries)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &MemberNode) -> Connection {
+        self.connection(target, node, Lane::Heartbeat)
+    }
+}
+
+/// The ways to one peer.
+pub struct Connection {
+    name: NodeName,
+    entries: Link,
+    vote: Link,
+    snapshot: Link,
+}
+
+/// Everything that went wrong on the way is worth a retry after the back-off.
+fn unreachable(error: &PeerError) -> Unreachable<TypeConfig> {
+    Unreachable::new(&AnyError::new(error))
+}
+
+fn rpc_error(error: PeerError) -> RPCError<TypeConfig> {
+    match error {
+        // The message may have been cut short by a stale connection: try again at once.
+        PeerError::Unreachable { .. } => RPCError::Network(NetworkError::new(&error)),
+        other => RPCError::Unreachable(unreachable(&other)),
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Connection {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.entries.call(APPEND, &rpc, option.soft_ttl()).await.map_err(rpc_error)
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let answer: Result<VoteResponse<TypeConfig>, _> =
+            self.vote.call(VOTE, &rpc, option.soft_ttl()).await;
+        let term = rpc.vote.leader_id.term;
+        match &answer {
+            Ok(answer) if answer.vote_granted => {
+                tracing::info!(peer = %self.name, term, "received a vote");
+            }
+            Ok(_) => tracing::info!(peer = %self.name, term, "vote denied"),
+            Err(error) => tracing::info!(peer = %self.name, term, cause = %error, "no vote"),
+        }
+        answer.map_err(rpc_error)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.vote.call(PRE_VOTE, &rpc, option.soft_ttl()).await.map_err(rpc_error)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot<SnapshotData>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let head = SnapshotHead { vote, meta: snapshot.meta };
+        let SnapshotData::Outgoing(ledger) = snapshot.snapshot else {
+            let error = AnyError::error("a received snapshot is never sent on");
+            return Err(StreamingError::Unreachable(Unreachable::new(&error)));
+        };
+        let chunks = with_head(&self.snapshot, &head, ledger)?;
+        let sending = self.snapshot.call_streaming(SNAPSHOT, streaming_body(chunks), SNAPSHOT_MAX);
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = sending => sent.map_err(|error| StreamingError::Unreachable(unreachable(&error))),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.vote.call(TRANSFER, &request, option.soft_ttl()).await.map_err(rpc_error)
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::new(std::iter::repeat(BACKOFF)))
+    }
+}
+
+type Chunks = mpsc::Receiver<Result<Bytes, io::Error>>;
+
+/// Puts the head's line before the ledger's chunks.
+fn with_head(
+    link: &Link,
+    head: &SnapshotHead,
+    mut ledger: Chunks,
+) -> Result<Chunks, StreamingError<TypeConfig>> {
+    let mut line = serde_json::to_vec(head)
+        .map_err(|error| StreamingError::Unreachable(Unreachable::new(&AnyError::new(&error))))?;
+    line.push(b'\n');
+    let (sender, chunks) = mpsc::channel(2);
+    link.rt().spawn("snapshot sender", async move {
+        let mut next = Some(Ok(Bytes::from(line)));
+        while let Some(chunk) = next {
+            // The connection is gone: dropping `ledger` ends its reader.
+            if sender.send(chunk).await.is_err() {
+                return;
+            }
+            next = ledger.recv().await;
+        }
+    });
+    Ok(chunks)
+}

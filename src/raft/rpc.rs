@@ -1,0 +1,162 @@
+//! openraft's messages as they arrive: decoded, stamped as contact with the leader,
+//! and, on a vote, weighed against what this node's own detector holds.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
+use tokio::sync::mpsc;
+
+use super::Consensus;
+use super::network::{APPEND, PRE_VOTE, READY, SNAPSHOT, SnapshotHead, TRANSFER, VOTE};
+use super::state_machine::{SnapshotData, receive};
+use super::types::{Snapshot, TypeConfig, Vote};
+use crate::detector::{Contact, Verdict};
+use crate::ident::{RaftId, Term};
+use crate::peer::routes::{Admit, PeerResponse, Refusal, Routes, json_response};
+
+/// Consensus, once the node belongs to a cluster.
+pub type LateConsensus = Arc<OnceLock<Consensus>>;
+
+/// Mounts the handlers.
+pub fn mount(routes: &mut Routes, late: &LateConsensus, contact: &Contact, verdict: &Verdict) {
+    {
+        let (late, contact) = (Arc::clone(late), contact.clone());
+        routes.json(APPEND, Admit::Members, move |_, rpc: AppendEntriesRequest<TypeConfig>| {
+            let (late, contact) = (Arc::clone(&late), contact.clone());
+            async move {
+                let consensus = ready(&late)?;
+                contact.heard(leader_of(&rpc.vote), term_of(&rpc.vote));
+                consensus.raft.append_entries(rpc).await.map_err(failed)
+            }
+        });
+    }
+    {
+        let (late, verdict) = (Arc::clone(late), verdict.clone());
+        routes.json(VOTE, Admit::Members, move |envelope, mut rpc: VoteRequest<TypeConfig>| {
+            let (late, verdict) = (Arc::clone(&late), verdict.clone());
+            async move {
+                let consensus = ready(&late)?;
+                // The lease that a dead leader left may be passed over only on this node's
+                // own evidence that this leader of this term is dead.
+                let view = consensus.view();
+                if let Some(leader) = view.leader {
+                    rpc.leadership_transfer |= verdict.holds_dead(leader, view.term);
+                }
+                let term = rpc.vote.leader_id.term;
+                let answer = consensus.raft.vote(rpc).await.map_err(failed)?;
+                tracing::info!(
+                    peer = %envelope.from, term, granted = answer.vote_granted,
+                    "vote requested"
+                );
+                Ok(answer)
+            }
+        });
+    }
+    let readiness = Arc::clone(late);
+    routes.json(READY, Admit::Members, move |_, (): ()| {
+        let late = Arc::clone(&readiness);
+        async move { ready(&late).map(drop) }
+    });
+    let pre = Arc::clone(late);
+    routes.json(PRE_VOTE, Admit::Members, move |_, rpc: VoteRequest<TypeConfig>| {
+        let late = Arc::clone(&pre);
+        async move { ready(&late)?.raft.pre_vote(rpc).await.map_err(failed) }
+    });
+    let transfer = Arc::clone(late);
+    routes.json(TRANSFER, Admit::Members, move |_, request: TransferLeaderRequest<TypeConfig>| {
+        let late = Arc::clone(&transfer);
+        async move { ready(&late)?.raft.handle_transfer_leader(request).await.map_err(failed) }
+    });
+    let (late, contact) = (Arc::clone(late), contact.clone());
+    routes.raw(SNAPSHOT, Admit::Members, move |_, body| {
+        let (late, contact) = (Arc::clone(&late), contact.clone());
+        async move { take_snapshot(ready(&late)?, &contact, body).await }
+    });
+}
+
+fn ready(late: &LateConsensus) -> Result<Consensus, Refusal> {
+    late.get().cloned().ok_or_else(|| Refusal::unavailable("this node is still starting"))
+}
+
+fn failed(error: impl std::fmt::Display) -> Refusal {
+    Refusal::unavailable(error.to_string())
+}
+
+fn leader_of(vote: &Vote) -> RaftId {
+    RaftId(vote.leader_id.voted_for)
+}
+
+fn term_of(vote: &Vote) -> Term {
+    Term(vote.leader_id.term)
+}
+
+/// Longest first line of a snapshot's stream, in bytes.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+async fn take_snapshot(
+    consensus: Consensus,
+    contact: &Contact,
+    mut body: Incoming,
+) -> Result<PeerResponse, Refusal> {
+    let mut start = Vec::new();
+    let end = loop {
+        if let Some(end) = start.iter().position(|byte| *byte == b'\n') {
+            break end;
+        }
+        if start.len() > HEAD_BYTES_MAX {
+            return Err(Refusal::bad_request("the snapshot's head is too long"));
+        }
+        start.extend_from_slice(&next_chunk(&mut body).await?.unwrap_or_default());
+        if start.is_empty() {
+            return Err(Refusal::bad_request("the snapshot is empty"));
+        }
+    };
+    let head: SnapshotHead = serde_json::from_slice(&start[..end])
+        .map_err(|error| Refusal::bad_request(format!("the snapshot's head: {error}")))?;
+    let rest = Bytes::from(start.split_off(end + 1));
+
+    // Only one snapshot at a time may use the room beside the ledger.
+    let _slot = consensus.snapshot_slot.clone().lock_owned().await;
+    let (sender, mut chunks) = mpsc::channel(2);
+    let store = Arc::clone(&consensus.store);
+    let rt = consensus.rt.clone();
+    let receiving = consensus.rt.spawn("snapshot receiver", async move {
+        rt.blocking(move || receive(&store, &mut chunks)).await
+    });
+    let mut next = Some(rest);
+    while let Some(chunk) = next {
+        contact.heard(leader_of(&head.vote), term_of(&head.vote));
+        // The receiver gave up; it says why below.
+        if sender.send(Ok(chunk)).await.is_err() {
+            break;
+        }
+        next = match next_chunk(&mut body).await {
+            Ok(next) => next,
+            Err(refusal) => {
+                let cut = std::io::Error::other(refusal.reason.clone());
+                // Both ways the receiver ends with an error.
+                let _ = sender.send(Err(cut)).await;
+                return Err(refusal);
+            }
+        };
+    }
+    drop(sender);
+    let imported = receiving.await.map_err(failed)?.map_err(failed)?;
+    let index = head.meta.last_log_id.map_or(0, |last| last.index());
+    tracing::info!(index, records = imported.state.count, "snapshot received from the leader");
+    let snapshot =
+        Snapshot { meta: head.meta, snapshot: SnapshotData::Received(Box::new(imported)) };
+    let answer = consensus.raft.install_full_snapshot(head.vote, snapshot).await.map_err(failed)?;
+    json_response(&answer)
+}
+
+async fn next_chunk(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+    match body.frame().await {
+        None => Ok(None),
+        Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
+        Some(Err(error)) => Err(Refusal::bad_request(format!("the snapshot broke off: {error}"))),
+    }
+}

@@ -1,0 +1,119 @@
+//! Hide a secret in a cover, and enter it in the ledger before it is acknowledged.
+
+use bytes::Bytes;
+
+use super::{Permit, Service, ServiceError};
+use crate::api::codec::CoverInfo;
+use crate::clock;
+use crate::ident::RecordId;
+use crate::record::{Digest, Durability, Method, Record};
+use crate::stego::{self, EmbedParams, Passphrase, Stego};
+
+/// What a client wants hidden.
+pub struct EmbedRequest {
+    /// The client's own id, if it brought one: the same id and input give the same
+    /// picture and one record, however often it is sent.
+    pub id: Option<RecordId>,
+    pub secret: Bytes,
+    /// `None`: the node's own.
+    pub cover: Option<Bytes>,
+    pub passphrase: Option<Passphrase>,
+    pub method: Method,
+    /// Low bits of each colour sample to use.
+    pub bits: u8,
+}
+
+/// An acknowledged embed.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    pub record: Record,
+    /// The stego image.
+    pub png: Bytes,
+    pub cover_info: CoverInfo,
+    /// True where the ledger had the record before.
+    pub replayed: bool,
+}
+
+/// What the codec thread hands back.
+struct Made {
+    stego: Stego,
+    cover_sha256: Digest,
+    stego_sha256: Digest,
+}
+
+impl Service {
+    /// Runs to its end even if the caller goes away, so that a client that hangs up
+    /// leaves a whole record or none. `permit` is held until then.
+    ///
+    /// # Errors
+    /// Of the codec and its pool, before anything was entered; of the ledger, with the
+    /// outcome unknown: a retry under the same id is safe.
+    pub async fn embed(
+        &self,
+        request: EmbedRequest,
+        permit: Permit,
+    ) -> Result<Embedded, ServiceError> {
+        let service = self.clone();
+        self.detached("embed", async move {
+            let embedded = service.embed_now(request).await;
+            drop(permit);
+            embedded
+        })
+        .await
+    }
+
+    async fn embed_now(&self, request: EmbedRequest) -> Result<Embedded, ServiceError> {
+        let id = request.id.clone().unwrap_or_else(|| clock::fresh_time_ordered_uuid().into());
+        let secret_bytes = request.secret.len() as u64;
+        let (cover, cover_sha256) = match request.cover.clone() {
+            Some(cover) => (cover, None),
+            None => (self.parts().default_cover.clone(), Some(self.inner.default_cover_sha256)),
+        };
+        let cover_bytes = cover.len() as u64;
+        let (seed, method) = (id.clone(), request.method);
+        let made =
+            self.parts().pool.run(move || make(&request, &cover, cover_sha256, &seed)).await??;
+        let record = Record {
+            id,
+            time_ms: clock::unix_ms(),
+            node: self.parts().node.clone(),
+            method,
+            secret_bytes,
+            cover_bytes,
+            stego_bytes: made.stego.png.len() as u64,
+            cover_sha256: made.cover_sha256,
+            stego_sha256: made.stego_sha256,
+            durability: Durability::Quorum,
+        };
+        let submitted = self.parts().ledger.put(record).await?;
+        let entered = submitted.record;
+        if entered.stego_sha256 != made.stego_sha256 || entered.cover_sha256 != made.cover_sha256 {
+            return Err(ServiceError::IdempotencyConflict { id: entered.id });
+        }
+        Ok(Embedded {
+            record: entered,
+            png: made.stego.png.into(),
+            cover_info: made.stego.cover_info,
+            replayed: submitted.replayed,
+        })
+    }
+}
+
+fn make(
+    request: &EmbedRequest,
+    cover: &[u8],
+    cover_sha256: Option<Digest>,
+    id: &RecordId,
+) -> Result<Made, ServiceError> {
+    let stego = stego::embed(&EmbedParams {
+        cover,
+        secret: &request.secret,
+        passphrase: request.passphrase.as_ref(),
+        method: request.method,
+        bits: request.bits,
+        seed: id.as_str().as_bytes(),
+    })?;
+    let stego_sha256 = Digest::of(&stego.png);
+    let cover_sha256 = cover_sha256.unwrap_or_else(|| Digest::of(cover));
+    Ok(Made { stego, cover_sha256, stego_sha256 })
+}

@@ -1,0 +1,188 @@
+//! The use cases: what a client may ask of a node, in the service's own words.
+//!
+//! Knows no HTTP and no Raft. Codec work goes to the pool, records to the
+//! [`LedgerAccess`], commands to the [`Operator`]. Begin with [`Service`]; each use
+//! case is an `impl Service` in the file that bears its name.
+
+mod admission;
+mod commit;
+mod dataset;
+mod embed;
+mod error;
+mod extract;
+mod ledger;
+pub mod operate;
+mod records;
+mod stats;
+pub mod submit;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use self::admission::Permit;
+pub use self::commit::Committed;
+pub use self::embed::{EmbedRequest, Embedded};
+pub use self::error::ServiceError;
+pub use self::extract::Extracted;
+pub use self::ledger::{LedgerAccess, LedgerFuture};
+pub use self::records::RecordsPage;
+pub use self::stats::RequestStats;
+pub use self::verify::Verified;
+
+use self::admission::Admission;
+use self::dataset::Dataset;
+use self::operate::{Operation, Operator};
+use crate::api::cluster::ClusterStatus;
+use crate::api::codec::CoverInfo;
+use crate::ident::NodeName;
+use crate::observe::events::Events;
+use crate::observe::metrics::Metrics;
+use crate::pool::Pool;
+use crate::record::Digest;
+use crate::rt::ClientRt;
+use crate::{limits, stego};
+
+/// What `node` puts together for [`Service::new`].
+pub struct ServiceParts {
+    /// Where the service's own tasks run; its token ends open event streams.
+    pub rt: ClientRt,
+    pub node: NodeName,
+    /// The way to the ledger: [`submit::Submitter`] on a real node.
+    pub ledger: Arc<dyn LedgerAccess>,
+    pub pool: Pool,
+    /// The cover used where a request brings none.
+    pub default_cover: Bytes,
+    pub metrics: Arc<Metrics>,
+    /// Fed by `http`, read by `node` for its status.
+    pub stats: RequestStats,
+    pub status: watch::Receiver<Arc<ClusterStatus>>,
+    pub operator: Operator,
+    pub events: Events,
+}
+
+/// Everything a client may ask of this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    parts: ServiceParts,
+    default_cover_sha256: Digest,
+    admission: Admission,
+    dataset: Dataset,
+}
+
+impl Service {
+    /// Digests the default cover, which for a large one takes some 100 ms.
+    pub fn new(parts: ServiceParts) -> Self {
+        let inner = Inner {
+            default_cover_sha256: Digest::of(&parts.default_cover),
+            admission: Admission::new(limits::REQUESTS_MAX),
+            dataset: Dataset::default(),
+            parts,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// A place among the requests in progress. To be had before a body is read, and
+    /// kept until the work is done.
+    ///
+    /// # Errors
+    /// [`ServiceError::Busy`]
+    pub fn admit(&self) -> Result<Permit, ServiceError> {
+        self.inner.admission.admit()
+    }
+
+    /// What a cover can carry; of the node's own cover for `None`.
+    ///
+    /// # Errors
+    /// Of the pool, and of the picture.
+    pub async fn capacity(
+        &self,
+        cover: Option<Bytes>,
+        bits: u8,
+        encrypted: bool,
+    ) -> Result<CoverInfo, ServiceError> {
+        let cover = cover.unwrap_or_else(|| self.parts().default_cover.clone());
+        let info = self.parts().pool.run(move || stego::capacity(&cover, bits, encrypted)).await?;
+        Ok(info?)
+    }
+
+    /// The cluster as this node sees it now.
+    pub fn status(&self) -> Arc<ClusterStatus> {
+        Arc::clone(&self.parts().status.borrow())
+    }
+
+    /// Follows [`Service::status`].
+    pub fn status_rx(&self) -> watch::Receiver<Arc<ClusterStatus>> {
+        self.parts().status.clone()
+    }
+
+    /// True while this node is the leader of a cluster that has a quorum.
+    pub fn leads(&self) -> bool {
+        let status = self.parts().status.borrow();
+        status.quorum && status.leader_id.as_ref() == Some(&self.parts().node)
+    }
+
+    /// Gives an operator's command to the node; returns a sentence on what was done.
+    ///
+    /// # Errors
+    /// [`ServiceError::Operate`]
+    pub async fn operate(&self, operation: Operation) -> Result<String, ServiceError> {
+        Ok(self.parts().operator.operate(operation).await?)
+    }
+
+    pub fn node(&self) -> &NodeName {
+        &self.parts().node
+    }
+
+    pub fn events(&self) -> &Events {
+        &self.parts().events
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.parts().metrics
+    }
+
+    pub fn stats(&self) -> &RequestStats {
+        &self.parts().stats
+    }
+
+    /// Cancelled when the node stops.
+    pub fn stopping(&self) -> &CancellationToken {
+        self.parts().rt.token()
+    }
+
+    /// Runs `job` on a thread that may be busy for a while, such as turning megabytes
+    /// into base64.
+    pub async fn blocking<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        self.parts().rt.blocking(job).await
+    }
+
+    fn parts(&self) -> &ServiceParts {
+        &self.inner.parts
+    }
+
+    /// Runs `work` to its end even when the caller goes away.
+    async fn detached<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        // A task ends without a value when it panics, which its log line tells, or
+        // with its runtime.
+        let joined = self.parts().rt.spawn(name, work).await;
+        joined.unwrap_or_else(|error| {
+            Err(if error.is_panic() { ServiceError::Panicked } else { ServiceError::Stopping })
+        })
+    }
+}

@@ -1,0 +1,224 @@
+//! From a finished record to an acknowledged one, from whichever node has it.
+//!
+//! The leader commits; every other node sends the record to the leader. While the
+//! leadership changes hands the node waits and repeats, under the same record id, so
+//! that a client sees a slower answer and not an error.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::clock;
+use crate::ident::NodeName;
+use crate::ledger::query::Ledger;
+use crate::ledger::{Command, Outcome};
+use crate::limits::{READ_MAX, SUBMIT_MAX};
+use crate::peer::link::{Lane, Link, Links};
+use crate::peer::routes::{Admit, Refusal, Routes};
+use crate::raft::{Consensus, LateConsensus, ProposeError};
+use crate::record::Record;
+use crate::view::LeaderView;
+
+const PUT: &str = "/service/put";
+const READ_INDEX: &str = "/service/read-index";
+
+/// Pause before the next attempt where nothing says that the view will change.
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
+
+/// A record was not acknowledged, or a read could not be made linearizable.
+/// The outcome of a submitted record is unknown: a retry under the same id is safe.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SubmitError {
+    #[error("this node does not belong to a cluster yet")]
+    NotReady,
+    #[error("no quorum answered within {} ms", waited.as_millis())]
+    NoQuorum { waited: Duration, leader: Option<NodeName> },
+    #[error("this node is stopping")]
+    Stopped,
+}
+
+/// An acknowledged record.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Submitted {
+    /// What the ledger holds under this id: the one submitted, or an earlier one.
+    pub record: Record,
+    /// True where the id was there before.
+    pub replayed: bool,
+}
+
+/// Gets records acknowledged, and orders reads after them. Cheap to clone.
+#[derive(Clone)]
+pub struct Submitter {
+    late: LateConsensus,
+    views: watch::Receiver<Arc<LeaderView>>,
+    links: Links,
+}
+
+/// One attempt failed; another may not.
+enum Attempt {
+    Again,
+    Stopped,
+}
+
+impl From<ProposeError> for Attempt {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotLeader { .. } => Self::Again,
+            ProposeError::Stopped(_) => Self::Stopped,
+        }
+    }
+}
+
+impl Submitter {
+    pub fn new(late: LateConsensus, views: watch::Receiver<Arc<LeaderView>>, links: Links) -> Self {
+        Self { late, views, links }
+    }
+
+    /// Commits `record` through the leader, wherever it is, retrying under the same
+    /// id within [`SUBMIT_MAX`]. Run it in its own task: a client that hangs up must
+    /// not cancel it.
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    pub async fn put(&self, record: Record) -> Result<Submitted, SubmitError> {
+        self.retry(SUBMIT_MAX, |consensus, leader| {
+            let record = record.clone();
+            async move {
+                let Some(link) = leader else {
+                    return put_here(&consensus, record).await.map_err(Attempt::from);
+                };
+                link.call(PUT, &record, SUBMIT_MAX).await.map_err(|error| {
+                    tracing::debug!(record = %record.id, cause = %error, "the leader did not take it");
+                    Attempt::Again
+                })
+            }
+        })
+        .await
+    }
+
+    /// Waits until this node's ledger holds everything that was acknowledged anywhere
+    /// before the call (ReadIndex, Raft dissertation section 6.4), within [`READ_MAX`].
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    ///
+    /// # Cancel safety
+    /// Safe: it only asks and waits.
+    pub async fn barrier(&self) -> Result<(), SubmitError> {
+        let started = clock::now();
+        // Each attempt asks for an index of its own: one from before a change of leader
+        // would prove nothing.
+        let index: u64 = self
+            .retry(READ_MAX, |consensus, leader| async move {
+                match leader {
+                    None => consensus.read_index().await.map_err(Attempt::from),
+                    Some(link) => {
+                        link.call(READ_INDEX, &(), READ_MAX).await.map_err(|_| Attempt::Again)
+                    }
+                }
+            })
+            .await?;
+        let consensus = self.late.get().ok_or(SubmitError::NotReady)?;
+        let rest = READ_MAX.saturating_sub(started.elapsed());
+        tokio::time::timeout(rest, consensus.applied(index))
+            .await
+            .map_err(|_| self.no_quorum(READ_MAX))
+    }
+
+    /// This node's copy; `None` until it belongs to a cluster.
+    pub fn ledger(&self) -> Option<Ledger> {
+        self.late.get().map(Consensus::ledger)
+    }
+
+    /// Calls `attempt` with the leader's link, or `None` where this node leads, until
+    /// it succeeds or `within` is over. An attempt is given up when the view changes.
+    async fn retry<T, F>(
+        &self,
+        within: Duration,
+        attempt: impl Fn(Consensus, Option<Link>) -> F,
+    ) -> Result<T, SubmitError>
+    where
+        F: Future<Output = Result<T, Attempt>>,
+    {
+        let deadline = clock::now() + within;
+        let mut views = self.views.clone();
+        loop {
+            let (leader, term) = {
+                let view = views.borrow_and_update();
+                let leader = view.leader_member();
+                let to = leader.map(|leader| (view.i_lead(), leader.raft_addr.clone()));
+                (to, view.term)
+            };
+            if let (Some((here, addr)), Some(consensus)) = (&leader, self.late.get()) {
+                let link = (!here).then(|| self.links.to(addr, Lane::Service));
+                tokio::select! {
+                    result = attempt(consensus.clone(), link) => match result {
+                        Ok(value) => return Ok(value),
+                        Err(Attempt::Stopped) => return Err(SubmitError::Stopped),
+                        Err(Attempt::Again) => {}
+                    },
+                    _ = other_leader(&mut views, term) => continue,
+                    () = tokio::time::sleep_until(deadline) => return Err(self.no_quorum(within)),
+                }
+            }
+            // The next view may bring a leader; and a leader that refused for a moment
+            // may soon be ready.
+            let pause = tokio::time::sleep(RETRY_PAUSE);
+            tokio::select! {
+                changed = views.changed() => if changed.is_err() {
+                    return Err(SubmitError::Stopped);
+                },
+                () = pause => {}
+            }
+            if clock::now() >= deadline {
+                return Err(self.no_quorum(within));
+            }
+        }
+    }
+
+    fn no_quorum(&self, waited: Duration) -> SubmitError {
+        if self.late.get().is_none() {
+            return SubmitError::NotReady;
+        }
+        let view = self.views.borrow();
+        SubmitError::NoQuorum { waited, leader: view.leader_member().map(|m| m.name.clone()) }
+    }
+}
+
+/// Resolves when the term is another one: what was asked of the old leader may never be answered.
+async fn other_leader(views: &mut watch::Receiver<Arc<LeaderView>>, term: crate::ident::Term) {
+    if views.wait_for(|view| view.term != term && view.leader.is_some()).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+async fn put_here(consensus: &Consensus, record: Record) -> Result<Submitted, ProposeError> {
+    match consensus.propose(Command::Put { record }).await? {
+        Outcome::Put { record, replayed } => Ok(Submitted { record, replayed }),
+        other => Err(ProposeError::Stopped(format!("a put had the outcome {other:?}"))),
+    }
+}
+
+/// Mounts what other nodes' submitters ask of the leader.
+pub fn mount(routes: &mut Routes, late: &LateConsensus) {
+    let put = Arc::clone(late);
+    routes.json(PUT, Admit::Members, move |_, record: Record| {
+        let late = Arc::clone(&put);
+        async move { put_here(&leading(&late)?, record).await.map_err(refused) }
+    });
+    let late = Arc::clone(late);
+    routes.json(READ_INDEX, Admit::Members, move |_, (): ()| {
+        let late = Arc::clone(&late);
+        async move { leading(&late)?.read_index().await.map_err(refused) }
+    });
+}
+
+fn leading(late: &LateConsensus) -> Result<Consensus, Refusal> {
+    late.get().cloned().ok_or_else(|| Refusal::unavailable("this node is still starting"))
+}
+
+fn refused(error: ProposeError) -> Refusal {
+    Refusal::unavailable(error.to_string())
+}

@@ -1,0 +1,10 @@
+//! Fast tests of what the repository and the command line promise. One binary, since
+//! linking takes longer than running.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod cli;
+mod config;
+mod generated;
+mod lexer;
+mod tidy;

@@ -319,7 +319,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__serve)
-            opts="-h --id --peers --config --listen --raft-listen --data-dir --cover --solo-after --supervise --codec-threads --log-format --log --set --print-config --supervised --help"
+            opts="-h --id --peers --config --listen --raft-listen --data-dir --cover --solo-after --timings --supervise --codec-threads --log-format --log --set --print-config --supervised --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -354,6 +354,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --solo-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timings)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

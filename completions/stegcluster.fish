@@ -42,6 +42,7 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l raft-l
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l data-dir -d 'The node\'s data folder [default: ./data/ID]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l cover -d 'The picture used when a request brings none [default: a built-in photograph]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l solo-after -d 'How long without a quorum until the node serves alone, or `never` [default: 5s]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l timings -d 'Where all timings begin: lan, or wan for nodes far apart [default: lan]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l codec-threads -d 'Threads that embed and extract [default: one for each core]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log-format -d 'How log lines are written: text or json [default: text]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log -d 'What is logged: a level such as info, or tracing directives [default: info]' -r

@@ -50,6 +50,9 @@ pub struct ServeArgs {
     /// How long without a quorum until the node serves alone, or `never` [default: 5s]
     #[arg(long, value_name = "TIME")]
     solo_after: Option<String>,
+    /// Where all timings begin: lan, or wan for nodes far apart [default: lan]
+    #[arg(long, value_name = "PRESET")]
+    timings: Option<String>,
     /// Restart the node after a crash
     #[arg(long)]
     supervise: bool,
@@ -83,6 +86,7 @@ impl ServeArgs {
             ("--data-dir", key::DATA_DIR, &self.data_dir),
             ("--cover", key::COVER, &self.cover),
             ("--solo-after", key::SOLO_AFTER, &self.solo_after),
+            ("--timings", key::PRESET, &self.timings),
             ("--codec-threads", key::CODEC_THREADS, &self.codec_threads),
             ("--log-format", key::LOG_FORMAT, &self.log_format),
             ("--log", key::LOG_FILTER, &self.log),

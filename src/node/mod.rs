@@ -201,7 +201,7 @@ impl Node {
         );
         let mut routes = Routes::default();
         raft::mount(&mut routes, &self.late, &contact, &verdict);
-        detector::mount(&mut routes, &rt, &verdict, &self.views.subscribe());
+        detector::mount(&mut routes, &rt, &verdict, &self.views.subscribe(), &config.timings);
         formation::mount(&mut routes, &mounts, &self.late);
         submit::mount(&mut routes, &self.late);
         status_parts.mount(&mut routes);

@@ -4,8 +4,8 @@
 //! not share figures.
 
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// Bucket bounds from 0.1 ms to about 13 s, doubling: a commit takes some 1 ms and a
@@ -45,6 +45,8 @@ pub struct Metrics {
     pub peer_requests_total: IntCounterVec,
     /// Unanswered probes of the leader.
     pub detector_missed_probes_total: IntCounter,
+    /// Time added to every probe's because this machine itself runs late.
+    pub detector_patience_seconds: Gauge,
     /// 1 where the peer answered lately, by `peer`.
     pub peer_healthy: IntGaugeVec,
     pub process_cpu_percent: GaugeVec,
@@ -133,6 +135,10 @@ impl Metrics {
                 "detector_missed_probes_total",
                 "Probes of the leader that it did not answer in time."
             ),
+            detector_patience_seconds: register!(Gauge::with_opts(opts(
+                "detector_patience_seconds",
+                "Time added to each probe's because this machine itself runs late."
+            ))),
             peer_healthy: register!(IntGaugeVec::new(
                 opts("peer_healthy", "1 where the peer answered lately."),
                 &["peer"]

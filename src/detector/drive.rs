@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::core::{Action, Cause, Core, Event};
 use super::lateness::Lateness;
+use super::pause::pause;
 use super::preround::{self, PROBE, WATCH};
 use super::{Held, Opinion, Parts};
 use crate::clock;
@@ -19,6 +20,8 @@ use crate::view::{LeaderView, Member};
 
 /// A probe that this machine itself delayed by more than this proves nothing.
 const LATENESS_MAX: Duration = Duration::from_millis(25);
+/// Dials in the place of one where the leader resets connections: it is going, and soon gone.
+const RESETS_PER_CONFIRM: u32 = 5;
 /// Probe timeouts that opening the watch may take.
 const OPEN_PATIENCE: u32 = 10;
 /// Probe intervals between attempts to open the watch on a leader that cannot be watched.
@@ -161,6 +164,8 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
     let mut opened = false;
     let mut refusals = 0;
     loop {
+        // A dying process may still accept for a moment; then it resets what it accepted.
+        let mut reset = false;
         let seen = match link.hold(WATCH, open_max).await {
             Ok(mut body) => {
                 (opened, refusals) = (true, 0);
@@ -177,7 +182,11 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
                 Some(Event::Refused)
             }
             // Silence is the probes' business.
-            Err(_) => None,
+            Err(PeerError::Timeout { .. }) => None,
+            Err(_) => {
+                reset = opened;
+                None
+            }
         };
         if let Some(seen) = seen {
             if events.send(seen).await.is_err() {
@@ -187,9 +196,11 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
                 continue;
             }
         }
-        let pause = if !opened {
+        let time = if !opened {
             // A leader that cannot be watched is only probed.
             probe_interval * REOPEN_PROBES
+        } else if reset && refusals == 0 {
+            Duration::from_millis(timings.confirm_interval_ms) / RESETS_PER_CONFIRM
         } else if refusals < timings.probe_misses {
             Duration::from_millis(timings.confirm_interval_ms)
         } else {
@@ -197,7 +208,7 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
             // is a new leader.
             probe_interval
         };
-        tokio::time::sleep(pause).await;
+        pause(time).await;
     }
 }
 

@@ -9,6 +9,7 @@
 mod core;
 mod drive;
 mod lateness;
+mod pause;
 mod preround;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -25,7 +25,9 @@ const PUT: &str = "/service/put";
 const READ_INDEX: &str = "/service/read-index";
 
 /// Pause before the next attempt where nothing says that the view will change.
-const RETRY_PAUSE: Duration = Duration::from_millis(5);
+const RETRY_PAUSE: Duration = Duration::from_millis(2);
+/// How long a leader without a quorum keeps a record that is to be committed here.
+const NEW_LEADER_MAX: Duration = Duration::from_millis(300);
 
 /// A record was not acknowledged, or a read could not be made linearizable.
 /// The outcome of a submitted record is unknown: a retry under the same id is safe.
@@ -194,10 +196,27 @@ async fn other_leader(views: &mut watch::Receiver<Arc<LeaderView>>, term: crate:
     }
 }
 
+/// Commits on this node, which leads. A leader just elected refuses until a quorum has
+/// acknowledged it, for about a round trip: what waits here need not ask again from afar.
 async fn put_here(consensus: &Consensus, record: Record) -> Result<Submitted, ProposeError> {
-    match consensus.propose(Command::Put { record }).await? {
-        Outcome::Put { record, replayed } => Ok(Submitted { record, replayed }),
-        other => Err(ProposeError::Stopped(format!("a put had the outcome {other:?}"))),
+    let until = clock::now() + NEW_LEADER_MAX;
+    let mut views = consensus.views();
+    loop {
+        let leads = views.borrow_and_update().i_lead();
+        match consensus.propose(Command::Put { record: record.clone() }).await {
+            Ok(Outcome::Put { record, replayed }) => return Ok(Submitted { record, replayed }),
+            Ok(other) => {
+                return Err(ProposeError::Stopped(format!("a put had the outcome {other:?}")));
+            }
+            Err(ProposeError::NotLeader { .. }) if leads && clock::now() < until => {
+                // The quorum's acknowledgement shows in the view.
+                tokio::select! {
+                    _ = views.changed() => {}
+                    () = tokio::time::sleep(RETRY_PAUSE) => {}
+                }
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -76,6 +76,10 @@ pub struct Timings {
     pub probe_misses: u32,
     /// Between two campaigns of one node.
     pub campaign_spacing_ms: u64,
+    /// A leader with a write of the log unfinished for longer hands over.
+    pub fsync_handover_ms: u64,
+    /// A node with a write of the log unfinished for longer ends.
+    pub fsync_exit_ms: u64,
 }
 
 impl Timings {
@@ -92,6 +96,11 @@ impl Timings {
         probe_timeout_ms: 60,
         probe_misses: 3,
         campaign_spacing_ms: 300,
+        // Some hundred times what an fsync takes: a disk that is only busy stays below.
+        fsync_handover_ms: 500,
+        // Others lead by then. A journal of a file system that is being flooded may hold an
+        // fsync for seconds, and a node that would have recovered should not be gone.
+        fsync_exit_ms: 10_000,
     };
 
     /// The longest that the detector needs to suspect a silent leader, in milliseconds.
@@ -133,4 +142,5 @@ const _: () = {
     assert!(t.suspect_after_ms() < t.election_timeout_min_ms);
     assert!(t.heartbeat_interval_ms * 3 < t.election_timeout_min_ms);
     assert!(t.election_timeout_min_ms < t.election_timeout_max_ms);
+    assert!(t.fsync_handover_ms * 2 < t.fsync_exit_ms);
 };

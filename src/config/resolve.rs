@@ -306,6 +306,8 @@ impl<'a> Merge<'a> {
             default.campaign_spacing_ms,
             limits::TIMING_MS_MAX,
         )?;
+        let handover = self.milliseconds(key::FSYNC_HANDOVER_MS, default.fsync_handover_ms)?;
+        let exit = self.milliseconds(key::FSYNC_EXIT_MS, default.fsync_exit_ms)?;
         let timings = Timings {
             heartbeat_interval_ms: heartbeat.value,
             election_timeout_min_ms: least.value,
@@ -314,6 +316,8 @@ impl<'a> Merge<'a> {
             probe_timeout_ms: timeout.value,
             probe_misses: misses.value,
             campaign_spacing_ms: spacing.value,
+            fsync_handover_ms: handover.value,
+            fsync_exit_ms: exit.value,
         };
         let suspect = timings.suspect_after_ms();
         require(
@@ -354,6 +358,16 @@ impl<'a> Merge<'a> {
                 (key::ELECTION_TIMEOUT_MIN_MS, &least.source),
                 (key::ELECTION_TIMEOUT_MAX_MS, &most.source),
             ],
+        )?;
+        require(
+            handover.value * 2 < exit.value,
+            format!(
+                "fsync_handover_ms * 2 = {} must be under fsync_exit_ms = {}, \
+                 or a leader ends before another can take over",
+                handover.value * 2,
+                exit.value
+            ),
+            &[(key::FSYNC_HANDOVER_MS, &handover.source), (key::FSYNC_EXIT_MS, &exit.source)],
         )?;
         require(
             solo.value.is_none_or(|time| time > Duration::from_millis(most.value)),

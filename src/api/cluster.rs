@@ -102,6 +102,17 @@ pub struct NodeStatus {
     /// On the leader: milliseconds since a quorum last acknowledged it.
     pub quorum_ack_ms: Option<f64>,
     pub fsync_p99_ms: Option<f64>,
+    /// Milliseconds since its oldest unfinished write of the Raft log began, if one is under
+    /// way. Past `timings.fsync_handover_ms` a leader hands over, past
+    /// `timings.fsync_exit_ms` a node ends.
+    #[serde(default)]
+    pub write_age_ms: Option<f64>,
+    /// How it finds itself: `well`, `slow disk`, `stuck disk` or `no quorum`.
+    #[serde(default)]
+    pub condition: String,
+    /// It leads, and is handing over to another node.
+    #[serde(default)]
+    pub handing_over: bool,
     /// What its detector holds of the leader, in a word or two.
     pub detector: String,
     /// Records in its ledger.
@@ -141,6 +152,9 @@ impl NodeStatus {
             last_contact_ms: None,
             quorum_ack_ms: None,
             fsync_p99_ms: None,
+            write_age_ms: None,
+            condition: String::new(),
+            handing_over: false,
             detector: String::new(),
             records: 0,
             cpu_pct: 0.0,
@@ -172,6 +186,21 @@ pub enum FaultAction {
     Freeze,
     /// Peer traffic is dropped both ways until restored.
     Isolate,
+    /// The database's writes neither end nor fail until restored, as on a disk that hangs.
+    #[serde(rename = "disk-stall")]
+    DiskStall,
+}
+
+impl std::fmt::Display for FaultAction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Crash => "crash",
+            Self::Pause => "pause",
+            Self::Freeze => "freeze",
+            Self::Isolate => "isolate",
+            Self::DiskStall => "disk-stall",
+        })
+    }
 }
 
 /// Body of `POST /admin/fail`.
@@ -180,7 +209,7 @@ pub enum FaultAction {
 pub struct FailRequest {
     pub action: FaultAction,
     /// How long the fault lasts, in milliseconds; for `freeze` 2000 if absent, for
-    /// `pause` and `isolate` until `/admin/restore` if absent.
+    /// `pause`, `isolate` and `disk-stall` until `/admin/restore` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
 }
@@ -194,11 +223,26 @@ pub struct TransferRequest {
 }
 
 /// Answer to the admin calls.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AdminResponse {
     pub node: NodeName,
     /// What was done, in a sentence.
     pub done: String,
+    /// For `transfer-leader`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transferred>,
+}
+
+/// A hand-over of leadership that took place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transferred {
+    pub old_leader: NodeName,
+    /// The same as `old_leader` where it led already.
+    pub new_leader: NodeName,
+    /// The new leader's.
+    pub term: u64,
+    /// Milliseconds from the order until the old leader knew the new one.
+    pub took_ms: f64,
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use clap::Args;
 use super::{exit, supervise};
 use crate::config::raw::{ConfigError, Partial, key};
 use crate::config::resolve;
-use crate::node;
+use crate::node::{self, NodeError};
 use crate::observe::log;
 
 /// Run a node
@@ -142,6 +142,10 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     match node::serve(config) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) if error.is_usage() => Ok(wrong_usage(error.into())),
+        Err(error @ NodeError::DiskStuck { .. }) => {
+            super::complain(&error.into());
+            Ok(ExitCode::from(exit::DISK_STUCK))
+        }
         Err(error) => Err(error.into()),
     }
 }

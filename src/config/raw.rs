@@ -61,6 +61,8 @@ settings! {
     PREROUND_TIMEOUT_MS = "timings.preround_timeout_ms": "How long the other voters have to confirm a suspicion.";
     TURN_MS = "timings.turn_ms": "Head start of each better candidate.";
     CAMPAIGN_SPACING_MS = "timings.campaign_spacing_ms": "Least time between campaigns of one node.";
+    FSYNC_HANDOVER_MS = "timings.fsync_handover_ms": "Age of an unfinished fsync at which a leader hands over.";
+    FSYNC_EXIT_MS = "timings.fsync_exit_ms": "Age of an unfinished fsync at which a node ends.";
     SNAPSHOT_EVERY = "snapshots.every_entries": "Log entries from one snapshot to the next.";
     SNAPSHOT_KEEP = "snapshots.keep_entries": "Log entries kept behind a snapshot.";
 }

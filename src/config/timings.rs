@@ -77,6 +77,10 @@ pub struct Timings {
     pub turn_ms: u64,
     /// Between two campaigns of one node.
     pub campaign_spacing_ms: u64,
+    /// A leader with a write of the log unfinished for longer hands over.
+    pub fsync_handover_ms: u64,
+    /// A node with a write of the log unfinished for longer ends.
+    pub fsync_exit_ms: u64,
 }
 
 impl Timings {
@@ -96,6 +100,11 @@ impl Timings {
         preround_timeout_ms: 100,
         turn_ms: 40,
         campaign_spacing_ms: 300,
+        // Some hundred times what an fsync takes: a disk that is only busy stays below.
+        fsync_handover_ms: 500,
+        // Others lead by then. A journal of a file system that is being flooded may hold an
+        // fsync for seconds, and a node that would have recovered should not be gone.
+        fsync_exit_ms: 10_000,
     };
 
     /// Every patience outlasts a few round trips of 300 ms.
@@ -110,6 +119,9 @@ impl Timings {
         preround_timeout_ms: 1500,
         turn_ms: 1000,
         campaign_spacing_ms: 3000,
+        // A disk is as near as on a LAN, but a hand-over takes longer.
+        fsync_handover_ms: 1000,
+        fsync_exit_ms: 20_000,
     };
 
     /// The longest that the detector needs to suspect a silent leader, in milliseconds.
@@ -139,6 +151,8 @@ struct Checked {
     interval: Sourced<u64>,
     timeout: Sourced<u64>,
     misses: Sourced<u32>,
+    handover: Sourced<u64>,
+    exit: Sourced<u64>,
 }
 
 impl Merge<'_> {
@@ -172,6 +186,8 @@ impl Merge<'_> {
             Timings::LAN.campaign_spacing_ms,
             limits::TIMING_MS_MAX,
         )?;
+        let handover = self.milliseconds(key::FSYNC_HANDOVER_MS, base.fsync_handover_ms)?;
+        let exit = self.milliseconds(key::FSYNC_EXIT_MS, base.fsync_exit_ms)?;
         let timings = Timings {
             heartbeat_interval_ms: heartbeat.value,
             election_timeout_min_ms: least.value,
@@ -183,8 +199,11 @@ impl Merge<'_> {
             preround_timeout_ms: preround.value,
             turn_ms: turn.value,
             campaign_spacing_ms: spacing.value,
+            fsync_handover_ms: handover.value,
+            fsync_exit_ms: exit.value,
         };
-        timings.check(&Checked { heartbeat, least, most, interval, timeout, misses }, solo)?;
+        let set = Checked { heartbeat, least, most, interval, timeout, misses, handover, exit };
+        timings.check(&set, solo)?;
         Ok(timings)
     }
 }
@@ -229,6 +248,19 @@ impl Timings {
                 (key::ELECTION_TIMEOUT_MAX_MS, &set.most.source),
             ],
         )?;
+        require(
+            self.fsync_handover_ms * 2 < self.fsync_exit_ms,
+            format!(
+                "fsync_handover_ms * 2 = {} must be under fsync_exit_ms = {}, \
+                 or a leader ends before another can take over",
+                self.fsync_handover_ms * 2,
+                self.fsync_exit_ms
+            ),
+            &[
+                (key::FSYNC_HANDOVER_MS, &set.handover.source),
+                (key::FSYNC_EXIT_MS, &set.exit.source),
+            ],
+        )?;
         let blamed: [(&'static str, &Source); 2] =
             [(key::SOLO_AFTER, &solo.source), (key::ELECTION_TIMEOUT_MAX_MS, &set.most.source)];
         require(
@@ -253,6 +285,7 @@ const _: () = {
         assert!(t.heartbeat_interval_ms * 3 < t.election_timeout_min_ms);
         assert!(t.election_timeout_min_ms < t.election_timeout_max_ms);
         assert!(presets[next].solo_after().as_millis() > t.election_timeout_max_ms as u128);
+        assert!(t.fsync_handover_ms * 2 < t.fsync_exit_ms);
         // A candidate's turn is over before the election timers of others are.
         assert!(t.turn_ms < t.campaign_spacing_ms);
         next += 1;

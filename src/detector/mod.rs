@@ -4,10 +4,12 @@
 //!
 //! In: the [`LeaderView`]. Out: [`Campaign`]s, once a quorum holds the leader dead.
 //! Beside: [`Verdict`], what this node holds by its own evidence, which voters ask.
-//! Never knows Raft. Begin with `core`, the rules without I/O.
+//! Never knows Raft. Begin with `core`, the rules without I/O; `introspect` has those by which
+//! a node judges itself.
 
 mod core;
 mod drive;
+pub mod introspect;
 mod lateness;
 mod pause;
 mod preround;

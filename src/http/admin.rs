@@ -56,7 +56,11 @@ fn decode<T: DeserializeOwned>(body: &Bytes) -> Result<T, HttpError> {
 
 async fn operate(context: &Context, name: &str, operation: Operation) -> Answer {
     match context.service.operate(operation).await {
-        Ok(done) => Ok(reply::ok(&AdminResponse { node: context.service.node().clone(), done })),
+        Ok(done) => Ok(reply::ok(&AdminResponse {
+            node: context.service.node().clone(),
+            done: done.sentence,
+            transfer: done.transfer,
+        })),
         Err(ServiceError::Operate(OperateError::NotLeader)) => {
             let status = context.service.status();
             let address = status.leader_address.clone();

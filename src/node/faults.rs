@@ -1,4 +1,5 @@
-//! An operator's commands: faults on purpose, their end, and the hand-over of leadership.
+//! An operator's commands: faults on purpose and their end, here; the hand-over of
+//! leadership is `hand_over`'s.
 
 use std::process::Command;
 use std::time::Duration;
@@ -6,38 +7,56 @@ use std::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::mpsc;
 
-use crate::api::cluster::{FailRequest, FaultAction, TransferRequest};
+use super::hand_over;
+use crate::api::cluster::{FailRequest, FaultAction};
 use crate::http::PauseGate;
-use crate::ident::RaftId;
 use crate::net::gate::Gate;
 use crate::observe::events::{Change, Events};
+use crate::peer::link::Links;
 use crate::raft::LateConsensus;
 use crate::service::operate::{OperateError, OperateJob, Operation};
+use crate::store::Stall;
 
 /// Lets the answer to the operator leave before the process ends or stops.
 const ANSWER_TIME: Duration = Duration::from_millis(20);
 const FREEZE_DEFAULT_MS: u64 = 2000;
 const FREEZE_MAX_MS: u64 = 600_000;
-const TRANSFER_MAX: Duration = Duration::from_secs(5);
+
+/// What faults act on. Cheap to clone.
+#[derive(Clone)]
+pub struct Switches {
+    pub gate: Gate,
+    pub pause: PauseGate,
+    pub stall: Stall,
+}
+
+impl Switches {
+    fn restore(&self) {
+        self.gate.open();
+        self.pause.open();
+        self.stall.end();
+    }
+}
 
 /// Carries out commands, one after the other, until the node stops.
 pub async fn operate(
     mut jobs: mpsc::Receiver<OperateJob>,
-    gate: Gate,
-    pause: PauseGate,
+    switches: Switches,
     late: LateConsensus,
+    links: Links,
     events: Events,
 ) {
     while let Some(OperateJob { operation, reply }) = jobs.recv().await {
         let result = match &operation {
-            Operation::Fail(request) => fail(*request, &gate, &pause, &events),
+            Operation::Fail(request) => fail(*request, &switches, &events).map(Into::into),
             Operation::Restore => {
-                gate.open();
-                pause.open();
+                switches.restore();
                 tracing::warn!("restored: serving clients and peers again");
-                Ok("serving clients and peers again".to_owned())
+                Ok("serving clients and peers again".to_owned().into())
             }
-            Operation::TransferLeader(request) => transfer(request, &late).await,
+            Operation::TransferLeader(request) => {
+                hand_over::transfer(request, &late, &links, &events).await
+            }
         };
         let begun = result.is_ok();
         // The operator may have hung up; what he asked for is done all the same.
@@ -50,11 +69,11 @@ pub async fn operate(
 
 fn fail(
     request: FailRequest,
-    gate: &Gate,
-    pause: &PauseGate,
+    switches: &Switches,
     events: &Events,
 ) -> Result<String, OperateError> {
-    let action = format!("{:?}", request.action).to_lowercase();
+    let Switches { gate, pause, stall } = switches;
+    let action = request.action.to_string();
     tracing::warn!(cause = %action, "failing on purpose, as an operator asked");
     let change = Change::Fault { node: events.reporter().clone(), action };
     events.emit(crate::ident::Term(0), change);
@@ -78,6 +97,11 @@ fn fail(
             gate.shut();
             end_later(request.duration_ms, gate.clone(), Gate::open);
             Ok("dropping all peer traffic until restored".into())
+        }
+        FaultAction::DiskStall => {
+            stall.begin();
+            end_later(request.duration_ms, stall.clone(), Stall::end);
+            Ok("the database's writes hang until restored".into())
         }
     }
 }
@@ -113,43 +137,10 @@ async fn end_process(request: FailRequest) {
     let signal = match request.action {
         FaultAction::Crash => Signal::KILL,
         FaultAction::Freeze => Signal::STOP,
-        FaultAction::Pause | FaultAction::Isolate => return,
+        FaultAction::Pause | FaultAction::Isolate | FaultAction::DiskStall => return,
     };
     tokio::time::sleep(ANSWER_TIME).await;
     if let Err(error) = kill_process(getpid(), signal) {
         tracing::error!(cause = %error, "the process could not signal itself");
-    }
-}
-
-async fn transfer(request: &TransferRequest, late: &LateConsensus) -> Result<String, OperateError> {
-    let Some(consensus) = late.get() else {
-        return Err(OperateError::Refused("this node does not belong to a cluster yet".into()));
-    };
-    let view = consensus.view();
-    if !view.i_lead() {
-        return Err(OperateError::NotLeader);
-    }
-    let to: RaftId = match &request.to {
-        Some(name) => {
-            let voter = view.voters().find(|voter| voter.name == *name);
-            let unknown = || OperateError::Refused(format!("{name} is not a voter"));
-            voter.ok_or_else(unknown)?.raft_id
-        }
-        None => consensus
-            .best_successor()
-            .ok_or_else(|| OperateError::Refused("there is no other voter to lead".into()))?,
-    };
-    if Some(to) == view.me {
-        return Ok("this node is the leader already".into());
-    }
-    consensus.transfer(to).await.map_err(|error| OperateError::Refused(error.to_string()))?;
-    let mut views = consensus.views();
-    let handed = views.wait_for(|view| view.leader == Some(to));
-    match tokio::time::timeout(TRANSFER_MAX, handed).await {
-        Ok(Ok(view)) => {
-            let name = view.leader_member().map_or_else(String::new, |m| m.name.to_string());
-            Ok(format!("{name} is the leader of term {}", view.term))
-        }
-        _ => Err(OperateError::Refused("the other node did not take over in time".into())),
     }
 }

@@ -2,19 +2,22 @@
 //! spawns everything a node is made of, and stops it in reverse. Begin with [`serve`].
 
 mod faults;
+mod hand_over;
 mod leadership;
 mod runtimes;
+mod self_watch;
 mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ServeConfig;
 use crate::datadir::{DataDir, DataDirError};
+use crate::detector::introspect::Health;
 use crate::detector::{self, Contact, Verdict};
 use crate::formation::{self, Formation, FormationError, Membership};
 use crate::http::PauseGate;
@@ -33,7 +36,7 @@ use crate::service::operate::Operator;
 use crate::service::submit::Submitter;
 use crate::service::{RequestStats, Service, ServiceParts, submit};
 use crate::stego;
-use crate::store::{RocksStore, Store, StoreError};
+use crate::store::{RocksStore, Stall, StallingStore, Store, StoreError};
 use crate::view::LeaderView;
 use runtimes::Runtimes;
 use status::StatusParts;
@@ -44,8 +47,8 @@ const OPERATIONS_MAX: usize = 16;
 const FOUNDER_TURN: Duration = Duration::from_millis(700);
 /// How long the founders may take to be able to vote.
 const READY_MAX: Duration = Duration::from_millis(500);
-/// How long a hand-over may take when the node stops.
-const HAND_OVER_MAX: Duration = Duration::from_secs(2);
+/// How long tasks for clients may take to end when the node stops. Longer than the port may.
+const CLIENTS_MAX: Duration = Duration::from_secs(7);
 
 /// The node could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,13 @@ pub enum NodeError {
     Formation(#[from] FormationError),
     #[error(transparent)]
     Raft(#[from] raft::StartError),
+    /// A write to the store hung for so long that the node is of use to nobody.
+    #[error(
+        "a write to {} has not ended for {} ms (timings.fsync_exit_ms = {limit_ms}): the disk is \
+         stuck; see the kernel's log, mend the disk or move the folder, and start the node again",
+        folder.display(), stalled.as_millis()
+    )]
+    DiskStuck { folder: std::path::PathBuf, stalled: Duration, limit_ms: u64 },
     /// It ran, and had to stop: it must not vote on what it cannot trust.
     #[error("this node had to stop: {0}")]
     Failed(String),
@@ -80,6 +90,7 @@ impl NodeError {
             | Self::Signals(_)
             | Self::Formation(_)
             | Self::Raft(_)
+            | Self::DiskStuck { .. }
             | Self::Failed(_) => false,
         }
     }
@@ -109,7 +120,12 @@ pub fn run_until(config: ServeConfig, stop: &CancellationToken) -> Result<(), No
         let node = Node::open(&config, &runtimes, datadir, cover).await?;
         node.run(&config, stop).await
     });
-    runtimes.stop();
+    if matches!(result, Err(NodeError::DiskStuck { .. })) {
+        // Whatever waited for the disk would wait for ever.
+        runtimes.abandon();
+    } else {
+        runtimes.stop();
+    }
     result
 }
 
@@ -127,6 +143,7 @@ struct Node {
     raft_listener: TcpListener,
     client_listener: TcpListener,
     store: Arc<dyn Store>,
+    stall: Stall,
     datadir: Arc<DataDir>,
     links: Links,
     late: LateConsensus,
@@ -159,6 +176,7 @@ impl Node {
                 RocksStore::open(&folder).map_err(|cause| NodeError::Store { folder, cause })
             })
             .await?;
+        let stall = Stall::default();
         let metrics = Arc::new(Metrics::new());
         let sender = Sender::new(config.id.clone());
         let links = Links::new(runtimes.raft.clone(), sender, Gate::default());
@@ -167,7 +185,8 @@ impl Node {
             runtimes: runtimes.clone(),
             raft_listener,
             client_listener,
-            store: Arc::new(store),
+            store: Arc::new(StallingStore::new(store, stall.clone())),
+            stall,
             datadir,
             links,
             late: LateConsensus::default(),
@@ -185,6 +204,7 @@ impl Node {
         let verdict = Verdict::default();
         let stats = RequestStats::default();
         let pause = PauseGate::default();
+        let health = Health::default();
         let mounts = formation::Mounts::new(
             rt.clone(),
             Arc::clone(&self.datadir),
@@ -196,14 +216,15 @@ impl Node {
             config,
             self.views.subscribe(),
             Arc::clone(&self.late),
-            (contact.clone(), verdict.clone(), stats.clone()),
+            (contact.clone(), verdict.clone(), health.clone(), stats.clone()),
             (self.links.clone(), Arc::clone(&self.metrics), pause.clone()),
         );
         let mut routes = Routes::default();
         raft::mount(&mut routes, &self.late, &contact, &verdict);
         detector::mount(&mut routes, &rt, &verdict, &self.views.subscribe(), &config.timings);
         formation::mount(&mut routes, &mounts, &self.late);
-        submit::mount(&mut routes, &self.late);
+        submit::mount(&mut routes, &self.late, &health);
+        hand_over::mount(&mut routes, &self.late, &self.links, &self.events);
         status_parts.mount(&mut routes);
 
         self.start_detector(config, contact, verdict);
@@ -224,9 +245,13 @@ impl Node {
             "operations",
             faults::operate(
                 operations,
-                links.gate().clone(),
-                pause.clone(),
+                faults::Switches {
+                    gate: links.gate().clone(),
+                    pause: pause.clone(),
+                    stall: self.stall.clone(),
+                },
                 Arc::clone(&late),
+                links.clone(),
                 self.events.clone(),
             ),
         );
@@ -244,14 +269,29 @@ impl Node {
             links: links.clone(),
             metrics: Arc::clone(&self.metrics),
             events: self.events.clone(),
+            health: health.clone(),
             mounts,
             config: config.clone(),
         };
-        let clients = self.serve_ports(routes, operator, statuses, stats, pause, config);
+        let (clients, events) = (self.runtimes.client.clone(), self.events.clone());
+        let port = self.serve_ports(routes, operator, statuses, (stats, health), pause, config);
         let result = watch_over(membership, starter, stop).await;
-
-        hand_over(&late).await;
-        clients.cancel();
+        if !matches!(result, Err(NodeError::DiskStuck { .. })) {
+            let consensus = late.get();
+            if let Some(consensus) = consensus {
+                hand_over::before_stop(consensus, &links, &events).await;
+            }
+            tracing::info!("stopping");
+            port.cancel();
+            // Raft goes last: until the client port is empty, what arrives there is passed on
+            // to the new leader.
+            if tokio::time::timeout(CLIENTS_MAX, clients.stop()).await.is_err() {
+                tracing::warn!("some requests did not end in time");
+            }
+            if let Some(consensus) = consensus {
+                consensus.shutdown().await;
+            }
+        }
         result
     }
 
@@ -289,15 +329,20 @@ impl Node {
         routes: Routes,
         operator: Operator,
         status: watch::Receiver<Arc<crate::api::cluster::ClusterStatus>>,
-        stats: RequestStats,
+        (stats, health): (RequestStats, Health),
         pause: PauseGate,
         config: &ServeConfig,
     ) -> CancellationToken {
-        let submitter =
-            Submitter::new(Arc::clone(&self.late), self.views.subscribe(), self.links.clone());
+        let submitter = Submitter::new(
+            Arc::clone(&self.late),
+            self.views.subscribe(),
+            self.links.clone(),
+            health,
+        );
         let peers = ServeLimits {
             connections_max: limits::PEER_CONNECTIONS_MAX,
             header_read_max: limits::HEADER_READ_MAX,
+            linger: Duration::ZERO,
             drain_max: Duration::ZERO,
         };
         let rt = &self.runtimes.raft;
@@ -325,6 +370,7 @@ impl Node {
         let clients = ServeLimits {
             connections_max: limits::CLIENT_CONNECTIONS_MAX,
             header_read_max: limits::HEADER_READ_MAX,
+            linger: limits::LINGER,
             drain_max: limits::DRAIN_MAX,
         };
         let stop = client_rt.token().child_token();
@@ -353,6 +399,7 @@ struct Starter {
     links: Links,
     metrics: Arc<Metrics>,
     events: Events,
+    health: Health,
     mounts: formation::Mounts,
     config: ServeConfig,
 }
@@ -367,15 +414,24 @@ async fn watch_over(
         () = stop.cancelled() => return Ok(()),
         formed = membership => formed.map_err(|error| NodeError::Failed(error.to_string()))??,
     };
-    let consensus = starter.start(membership).await?;
+    let config = starter.config.clone();
+    let (consensus, stuck) = starter.start(membership).await?;
     tokio::select! {
         () = stop.cancelled() => Ok(()),
         cause = consensus.failed() => Err(NodeError::Failed(cause)),
+        Ok(stalled) = stuck => {
+            let limit_ms = config.timings.fsync_exit_ms;
+            Err(NodeError::DiskStuck { folder: config.data_dir, stalled, limit_ms })
+        }
     }
 }
 
 impl Starter {
-    async fn start(self, membership: Membership) -> Result<Consensus, NodeError> {
+    /// The second value hears when the disk is stuck for too long.
+    async fn start(
+        self,
+        membership: Membership,
+    ) -> Result<(Consensus, oneshot::Receiver<Duration>), NodeError> {
         let rt = self.links.rt().clone();
         // From here on strangers are refused.
         self.links.sender().join(membership.cluster, membership.raft_id);
@@ -389,11 +445,20 @@ impl Starter {
                 rt: rt.clone(),
                 store: self.store,
                 links: self.links.clone(),
-                metrics: self.metrics,
+                metrics: Arc::clone(&self.metrics),
             },
             self.views,
         )
         .await?;
+        let stuck = self_watch::start(self_watch::Parts {
+            consensus: consensus.clone(),
+            links: self.links.clone(),
+            timings: self.config.timings,
+            health: self.health,
+            events: self.events.clone(),
+            metrics: self.metrics,
+        })
+        .map_err(NodeError::Runtime)?;
         // Set once, here.
         let _ = self.late.set(consensus.clone());
         rt.spawn_until_stop("founding", found(consensus.clone(), self.links.clone(), membership));
@@ -408,7 +473,7 @@ impl Starter {
             );
             rt.spawn_until_stop("membership", keeping);
         }
-        Ok(consensus)
+        Ok((consensus, stuck))
     }
 }
 
@@ -435,23 +500,4 @@ async fn found(consensus: Consensus, links: Links, membership: Membership) {
     if let Err(error) = consensus.initialize(&founders).await {
         tracing::error!(cause = %error, "the cluster could not be initialised");
     }
-}
-
-/// A leader that stops hands over first, so that clients hardly notice.
-async fn hand_over(late: &LateConsensus) {
-    let Some(consensus) = late.get() else { return };
-    if consensus.view().i_lead()
-        && let Some(successor) = consensus.best_successor()
-    {
-        tracing::info!("stopping: handing leadership over");
-        if consensus.transfer(successor).await.is_ok() {
-            let mut views = consensus.views();
-            let handed = views.wait_for(|view| !view.i_lead() && view.leader.is_some());
-            if tokio::time::timeout(HAND_OVER_MAX, handed).await.is_err() {
-                tracing::warn!("no other node took over in time");
-            }
-        }
-    }
-    tracing::info!("stopping");
-    consensus.shutdown().await;
 }

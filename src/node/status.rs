@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::api::cluster::{ClusterStatus, Mode, NodeStatus, Role, split_addr};
 use crate::clock;
 use crate::config::ServeConfig;
+use crate::detector::introspect::{Condition, Health};
 use crate::detector::{Contact, Opinion, Verdict};
 use crate::http::PauseGate;
 use crate::ident::NodeName;
@@ -59,6 +60,7 @@ pub struct StatusParts {
     late: LateConsensus,
     contact: Contact,
     verdict: Verdict,
+    health: Health,
     stats: RequestStats,
     links: Links,
     metrics: Arc<Metrics>,
@@ -73,7 +75,7 @@ impl StatusParts {
         config: &ServeConfig,
         views: watch::Receiver<Arc<LeaderView>>,
         late: LateConsensus,
-        (contact, verdict, stats): (Contact, Verdict, RequestStats),
+        (contact, verdict, health, stats): (Contact, Verdict, Health, RequestStats),
         (links, metrics, pause): (Links, Arc<Metrics>, PauseGate),
     ) -> (Self, watch::Receiver<Arc<ClusterStatus>>) {
         let (published, statuses) = watch::channel(Arc::default());
@@ -83,6 +85,7 @@ impl StatusParts {
             late,
             contact,
             verdict,
+            health,
             stats,
             links,
             metrics,
@@ -276,9 +279,15 @@ impl StatusParts {
         let mut own =
             NodeStatus::unknown(config.id.clone(), &config.advertise, &config.raft_advertise);
         own.mode = self.mode(consensus, &view);
-        own.healthy = own.mode != Mode::Faulted;
+        let condition = self.health.condition();
+        let disk_well = !matches!(condition, Condition::SlowDisk | Condition::StuckDisk);
+        own.healthy = own.mode != Mode::Faulted && disk_well;
+        own.condition = condition.to_string();
         if let Some(consensus) = consensus {
             (own.role, own.quorum_ack_ms) = consensus.role();
+            own.write_age_ms =
+                consensus.writing_since().map(|since| clock::millis(since.elapsed()));
+            own.handing_over = consensus.is_handing_over();
         }
         own.raft_id = view.me.map(|me| me.0);
         own.voter = own.mode == Mode::Normal;
@@ -335,6 +344,7 @@ impl StatusParts {
         }
         let lease_ms = self.config.timings.election_timeout_max_ms as f64;
         match self.late.get() {
+            Some(_) if view.i_lead() && self.health.condition() == Condition::StuckDisk => false,
             Some(consensus) if view.i_lead() => {
                 let acked = consensus.role().1.is_some_and(|ms| ms < lease_ms);
                 view.voters().count() <= 1 || acked

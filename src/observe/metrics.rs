@@ -37,6 +37,8 @@ pub struct Metrics {
     /// Campaigns that this node began.
     pub raft_campaigns_total: IntCounter,
     pub raft_fsync_seconds: Histogram,
+    /// Age of the log write under way; 0 where none is.
+    pub raft_write_age_seconds: Gauge,
     /// Log writes that shared one fsync.
     pub raft_group_commit_writes: Histogram,
     /// Records that this node applied.
@@ -115,6 +117,10 @@ impl Metrics {
             raft_fsync_seconds: register!(Histogram::with_opts(seconds(
                 "raft_fsync_seconds",
                 "Seconds of one fsync of the Raft log."
+            ))),
+            raft_write_age_seconds: register!(Gauge::with_opts(opts(
+                "raft_write_age_seconds",
+                "Age of the write of the Raft log that is under way; 0 where none is."
             ))),
             raft_group_commit_writes: register!(Histogram::with_opts(
                 HistogramOpts::new(

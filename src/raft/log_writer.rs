@@ -1,14 +1,17 @@
 //! The thread that writes the Raft log: everything that waits while one fsync runs
 //! shares the next (group commit), and is told when its bytes are on stable storage.
+//!
+//! How long the write under way has taken is there for others to see: a disk that is stuck
+//! shows by nothing else.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
 use crate::limits::LOG_WRITER_QUEUE_MAX;
 use crate::observe::metrics::Metrics;
-use crate::store::{Batch, Durability, Store, StoreError};
+use crate::store::{Batch, Column, Durability, Store, StoreError};
 
 /// Called from the writer's thread when a write is durable, or failed.
 type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -22,11 +25,32 @@ struct Job {
 /// Writes that share one fsync at the most; the rest wait for the next.
 const GROUP_MAX: usize = 512;
 
+/// Written where nothing else is, to see whether the disk still does.
+const CANARY_KEY: &[u8] = b"raft/canary";
+
+/// How the writer gets on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Progress {
+    /// When the write under way began, if one is.
+    pub writing_since: Option<clock::Instant>,
+    /// When the last durable write ended.
+    pub synced_at: Option<clock::Instant>,
+}
+
 /// Hands writes to the writer, which makes them in this order. Cheap to clone.
 #[derive(Clone)]
 pub struct LogWriter {
     // When full, the sender waits: Raft then takes no more work than the disk does.
     jobs: mpsc::Sender<Job>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+/// What the thread works with.
+struct Writer {
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    receiver: mpsc::Receiver<Job>,
+    progress: Arc<Mutex<Progress>>,
 }
 
 impl LogWriter {
@@ -36,26 +60,46 @@ impl LogWriter {
     /// The operating system gives no thread.
     #[cfg(not(sim))]
     pub fn start(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
-        let (jobs, mut receiver) = mpsc::channel(LOG_WRITER_QUEUE_MAX);
+        let (this, mut writer) = Self::new(store, metrics);
         std::thread::Builder::new().name("raft-log".into()).spawn(move || {
-            while let Some(first) = receiver.blocking_recv() {
-                write_group(&*store, &metrics, first, &mut receiver);
+            while let Some(first) = writer.receiver.blocking_recv() {
+                writer.write_group(first);
             }
         })?;
-        Ok(Self { jobs })
+        Ok(this)
     }
 
     /// In simulation a task takes the thread's place.
     #[cfg(sim)]
     pub fn start(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
-        let (jobs, mut receiver) = mpsc::channel(LOG_WRITER_QUEUE_MAX);
+        let (this, mut writer) = Self::new(store, metrics);
         #[allow(clippy::disallowed_methods, reason = "stands in for a thread")]
         tokio::spawn(async move {
-            while let Some(first) = receiver.recv().await {
-                write_group(&*store, &metrics, first, &mut receiver);
+            while let Some(first) = writer.receiver.recv().await {
+                writer.write_group(first);
             }
         });
-        Ok(Self { jobs })
+        Ok(this)
+    }
+
+    fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> (Self, Writer) {
+        let (jobs, receiver) = mpsc::channel(LOG_WRITER_QUEUE_MAX);
+        let progress = Arc::<Mutex<Progress>>::default();
+        let writer = Writer { store, metrics, receiver, progress: Arc::clone(&progress) };
+        (Self { jobs, progress }, writer)
+    }
+
+    /// How the writer gets on, now.
+    pub fn progress(&self) -> Progress {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a few durable bytes, unless there is no room: then there is work enough.
+    pub fn write_canary(&self) {
+        let mut batch = Batch::default();
+        batch.put(Column::Meta, CANARY_KEY, []);
+        // Full or stopped: nothing is lost.
+        let _ = self.jobs.try_send(Job { batch, durability: Durability::Synced, done: None });
     }
 
     /// Queues a durable write; `done` hears of its end.
@@ -99,36 +143,45 @@ fn stopped() -> StoreError {
     StoreError::Io("the log writer has stopped".into())
 }
 
-fn write_group(
-    store: &dyn Store,
-    metrics: &Metrics,
-    first: Job,
-    receiver: &mut mpsc::Receiver<Job>,
-) {
-    let mut batch = first.batch;
-    let mut durability = first.durability;
-    let mut waiting: Vec<Done> = first.done.into_iter().collect();
-    let mut writes = 1;
-    while writes < GROUP_MAX {
-        let Ok(job) = receiver.try_recv() else { break };
-        batch.extend(job.batch);
-        if job.durability == Durability::Synced {
-            durability = Durability::Synced;
+impl Writer {
+    fn write_group(&mut self, first: Job) {
+        let mut batch = first.batch;
+        let mut durability = first.durability;
+        let mut waiting: Vec<Done> = first.done.into_iter().collect();
+        let mut writes = 1;
+        while writes < GROUP_MAX {
+            let Ok(job) = self.receiver.try_recv() else { break };
+            batch.extend(job.batch);
+            if job.durability == Durability::Synced {
+                durability = Durability::Synced;
+            }
+            waiting.extend(job.done);
+            writes += 1;
         }
-        waiting.extend(job.done);
-        writes += 1;
+        let started = clock::now();
+        self.note(|progress| progress.writing_since = Some(started));
+        let result = self.store.write(batch, durability);
+        let synced = durability == Durability::Synced;
+        self.note(|progress| {
+            progress.writing_since = None;
+            if synced {
+                progress.synced_at = Some(clock::now());
+            }
+        });
+        if synced {
+            self.metrics.raft_fsync_seconds.observe(started.elapsed().as_secs_f64());
+            self.metrics.raft_group_commit_writes.observe(writes as f64);
+        }
+        if let Err(error) = &result {
+            tracing::error!(cause = %error, "the Raft log cannot be written");
+        }
+        for done in waiting {
+            done(result.clone());
+        }
     }
-    let started = clock::now();
-    let result = store.write(batch, durability);
-    if durability == Durability::Synced {
-        metrics.raft_fsync_seconds.observe(started.elapsed().as_secs_f64());
-        metrics.raft_group_commit_writes.observe(writes as f64);
-    }
-    if let Err(error) = &result {
-        tracing::error!(cause = %error, "the Raft log cannot be written");
-    }
-    for done in waiting {
-        done(result.clone());
+
+    fn note(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

@@ -6,11 +6,13 @@
 
 mod memory;
 mod rocks;
+mod stall;
 
 use std::ops::ControlFlow;
 
 pub use memory::MemoryStore;
 pub use rocks::RocksStore;
+pub use stall::{Stall, StallingStore};
 
 /// A store failed.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::TcpListener;
+use super::gate::{Gate, Hearing};
 
 /// Bounds of one port.
 #[derive(Debug, Clone, Copy)]
@@ -36,9 +37,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop`, then lets requests in progress finish within the limit.
 ///
-/// `service_for` makes the service of one connection from the client's address.
+/// `service_for` makes the service of one connection from the client's address. While `gate`, if
+/// there is one, is deaf, nobody listens.
 pub async fn serve<F, S, B>(
     listener: TcpListener,
+    gate: Option<&Gate>,
     limits: ServeLimits,
     stop: CancellationToken,
     service_for: F,
@@ -51,10 +54,11 @@ pub async fn serve<F, S, B>(
 {
     let slots = Arc::new(Semaphore::new(limits.connections_max));
     let connections = TaskTracker::new();
+    let mut ear = Ear::new(listener, gate);
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = ear.accept(&slots) => accepted,
         };
         let (stream, client, slot) = match accepted {
             Ok(accepted) => accepted,
@@ -94,6 +98,56 @@ pub async fn serve<F, S, B>(
 
 type Accepted = (super::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
 
+/// A listener that is closed while its gate is deaf.
+struct Ear {
+    listener: Option<TcpListener>,
+    hearing: Option<Hearing>,
+}
+
+impl Ear {
+    fn new(listener: TcpListener, gate: Option<&Gate>) -> Self {
+        // A socket that does not know its address cannot be opened again, so it stays open.
+        let hearing = gate.zip(listener.local_addr().ok()).map(|(gate, addr)| gate.hearing(addr));
+        Self { listener: Some(listener), hearing }
+    }
+
+    /// # Cancel safety
+    /// Safe, as [`accept`] is.
+    async fn accept(&mut self, slots: &Arc<Semaphore>) -> std::io::Result<Accepted> {
+        loop {
+            match &self.hearing {
+                // Closed, so that the kernel refuses; what it had not handed over is reset.
+                Some(hearing) if hearing.is_deaf() => self.listener = None,
+                Some(hearing) if self.listener.is_none() => {
+                    self.listener = Some(super::bind(hearing.addr).await?);
+                }
+                _ => {}
+            }
+            tokio::select! {
+                () = changed(self.hearing.as_mut()) => {}
+                accepted = accept_at(self.listener.as_ref(), slots) => return accepted,
+            }
+        }
+    }
+}
+
+async fn changed(hearing: Option<&mut Hearing>) {
+    match hearing {
+        Some(hearing) => hearing.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn accept_at(
+    listener: Option<&TcpListener>,
+    slots: &Arc<Semaphore>,
+) -> std::io::Result<Accepted> {
+    match listener {
+        Some(listener) => accept(listener, slots).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// # Cancel safety
 /// Safe: a permit or a connection is lost only together with the loop that wanted it.
 async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Result<Accepted> {
@@ -101,4 +155,46 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Resu
     let (stream, client) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, client, slot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::TcpStream;
+
+    #[tokio::test]
+    async fn a_deaf_listener_refuses_keeps_what_is_open_and_hears_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (addr, gate) = (listener.local_addr().unwrap(), Gate::default());
+        let (mut ear, slots) = (Ear::new(listener, Some(&gate)), Arc::new(Semaphore::new(8)));
+        let first = TcpStream::connect(addr).await.unwrap();
+        let (accepted, ..) = ear.accept(&slots).await.unwrap();
+
+        gate.deafen();
+        let deaf = async {
+            while TcpStream::connect(addr).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            heard = ear.accept(&slots) => panic!("heard {heard:?}"),
+            () = deaf => {}
+        }
+        accepted.writable().await.unwrap();
+        accepted.try_write(b"x").unwrap();
+        first.readable().await.unwrap();
+        assert_eq!(first.try_read(&mut [0; 2]).unwrap(), 1);
+
+        gate.open();
+        let again = async {
+            while TcpStream::connect(addr).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+            std::future::pending::<()>().await
+        };
+        tokio::select! {
+            heard = ear.accept(&slots) => drop(heard.unwrap()),
+            () = again => {}
+        }
+    }
 }

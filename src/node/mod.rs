@@ -224,10 +224,16 @@ impl Node {
             "operations",
             faults::operate(
                 operations,
-                links.gate().clone(),
-                pause.clone(),
+                faults::Faults {
+                    gate: links.gate().clone(),
+                    pause: pause.clone(),
+                    events: self.events.clone(),
+                    neighbours: faults::Neighbours {
+                        views: self.views.subscribe(),
+                        configured: config.peers.clone(),
+                    },
+                },
                 Arc::clone(&late),
-                self.events.clone(),
             ),
         );
         let formation = Formation {
@@ -304,10 +310,10 @@ impl Node {
         let sender = self.links.sender().clone();
         let peer_service = routes.service_for(sender, self.links.gate().clone());
         let stop_peers = rt.token().clone();
-        rt.spawn(
-            "Raft port",
-            net::serve::serve(self.raft_listener, peers, stop_peers, peer_service),
-        );
+        let (listener, gate) = (self.raft_listener, self.links.gate().clone());
+        rt.spawn("Raft port", async move {
+            net::serve::serve(listener, Some(&gate), peers, stop_peers, peer_service).await;
+        });
 
         let client_rt = self.runtimes.client.clone();
         let service = Service::new(ServiceParts {
@@ -336,6 +342,7 @@ impl Node {
             "client port",
             net::serve::serve(
                 self.client_listener,
+                None,
                 clients,
                 stop.clone(),
                 crate::http::service_for(service, pause),

@@ -181,7 +181,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__failover__subcmd__drill)
-            opts="-h --servers --local --iterations --load --pace-ms --secret-bytes --seed --max-first-commit-ms --max-client-gap-ms --max-rejoin-ms --json --help"
+            opts="-h --servers --local --iterations --faults --clients --load --pace-ms --secret-bytes --seed --max-first-commit-ms --max-client-gap-ms --max-rejoin-ms --max-view-ms --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -199,7 +199,15 @@ _stegcluster() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --faults)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --load)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --clients)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -224,6 +232,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --max-rejoin-ms)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-view-ms)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

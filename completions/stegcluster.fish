@@ -70,14 +70,16 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l json -
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l servers -d 'Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l local -d 'Start this many nodes on this machine instead, in a temporary folder' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l iterations -d 'Leaders to kill' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l load -d 'Clients that embed meanwhile; 0 for no load' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l iterations -d 'Leaders to take away' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l faults -d 'What to do to them, with commas between: crash, term, freeze, isolate, transfer' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l load -l clients -d 'Clients that embed meanwhile; 0 for an idle cluster' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l pace-ms -d 'Least milliseconds between two embeds of one client' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l secret-bytes -d 'Size of each secret' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l seed -d 'Makes the same secrets and the same pauses again' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-first-commit-ms -d 'Exit with 2 where a first commit takes longer' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-client-gap-ms -d 'Exit with 2 where a client gap is longer' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-rejoin-ms -d 'Exit with 2 where a rejoin takes longer' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-view-ms -d 'Exit with 2 where a survivor\'s status is right later than this after the first commit' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l json -d 'Also write the report as JSON, to standard output for -' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r

@@ -184,11 +184,14 @@ pub enum FaultAction {
     Pause,
     /// The process stops, as by SIGSTOP, for `duration_ms`.
     Freeze,
-    /// Peer traffic is dropped both ways until restored.
+    /// Peer traffic is dropped until restored.
     Isolate,
     /// The database's writes neither end nor fail until restored, as on a disk that hangs.
     #[serde(rename = "disk-stall")]
     DiskStall,
+    /// The Raft port is closed and refuses new connections until restored; those that are
+    /// open stay.
+    Deafen,
 }
 
 impl std::fmt::Display for FaultAction {
@@ -199,19 +202,45 @@ impl std::fmt::Display for FaultAction {
             Self::Freeze => "freeze",
             Self::Isolate => "isolate",
             Self::DiskStall => "disk-stall",
+            Self::Deafen => "deafen",
         })
     }
 }
 
+/// Which way traffic is dropped, as seen from the node that fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// What peers send does not arrive.
+    In,
+    /// What the node sends does not arrive.
+    Out,
+    #[default]
+    Both,
+}
+
 /// Body of `POST /admin/fail`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FailRequest {
     pub action: FaultAction,
     /// How long the fault lasts, in milliseconds; for `freeze` 2000 if absent, for
-    /// `pause`, `isolate` and `disk-stall` until `/admin/restore` if absent.
+    /// `pause`, `isolate`, `deafen` and `disk-stall` until `/admin/restore` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    /// For `isolate`: only the traffic of these peers is dropped; of all if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<NodeName>,
+    /// For `isolate`; both ways if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+}
+
+impl FailRequest {
+    /// The whole node fails, until restored or for the action's usual time.
+    pub fn new(action: FaultAction) -> Self {
+        Self { action, duration_ms: None, peers: Vec::new(), direction: None }
+    }
 }
 
 /// Body of `POST /admin/transfer-leader`; without `to`, the most current follower.

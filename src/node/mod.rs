@@ -245,14 +245,18 @@ impl Node {
             "operations",
             faults::operate(
                 operations,
-                faults::Switches {
+                faults::Faults {
                     gate: links.gate().clone(),
                     pause: pause.clone(),
                     stall: self.stall.clone(),
+                    events: self.events.clone(),
+                    neighbours: faults::Neighbours {
+                        views: self.views.subscribe(),
+                        configured: config.peers.clone(),
+                    },
                 },
                 Arc::clone(&late),
                 links.clone(),
-                self.events.clone(),
             ),
         );
         let formation = Formation {
@@ -349,10 +353,10 @@ impl Node {
         let sender = self.links.sender().clone();
         let peer_service = routes.service_for(sender, self.links.gate().clone());
         let stop_peers = rt.token().clone();
-        rt.spawn(
-            "Raft port",
-            net::serve::serve(self.raft_listener, peers, stop_peers, peer_service),
-        );
+        let (listener, gate) = (self.raft_listener, self.links.gate().clone());
+        rt.spawn("Raft port", async move {
+            net::serve::serve(listener, Some(&gate), peers, stop_peers, peer_service).await;
+        });
 
         let client_rt = self.runtimes.client.clone();
         let service = Service::new(ServiceParts {
@@ -382,6 +386,7 @@ impl Node {
             "client port",
             net::serve::serve(
                 self.client_listener,
+                None,
                 clients,
                 stop.clone(),
                 crate::http::service_for(service, pause),

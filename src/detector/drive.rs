@@ -123,7 +123,12 @@ impl Watched<'_> {
         self.told &= self.core.dead().is_some();
         match action {
             None => {}
-            Some(Action::Report { attempt, cause }) => self.report(attempt, cause),
+            Some(Action::Report { attempt, cause }) => {
+                if attempt == 1 {
+                    preround::warm_up(self.parts, self.leader.raft_id);
+                }
+                self.report(attempt, cause);
+            }
             Some(Action::Accuse(cause)) => self.accuse(cause).await,
         }
     }

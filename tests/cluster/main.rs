@@ -4,10 +4,13 @@
 //! ports and a folder of its own; clusters run one at a time, because each is three
 //! processes whose timings count.
 
+mod deposed;
 mod failover;
 mod formation;
 mod lone;
 mod mistakes;
+#[cfg(target_os = "linux")]
+mod netns;
 mod pictures;
 mod snapshots;
 mod support;

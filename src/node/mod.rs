@@ -1,51 +1,39 @@
 //! Composition: the only room that sees all the others. Opens, builds, connects and
 //! spawns everything a node is made of, and stops it in reverse. Begin with [`serve`].
 
+mod core;
 mod faults;
 mod leadership;
 mod runtimes;
 mod status;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+pub use self::core::Core;
 
 use crate::config::ServeConfig;
 use crate::datadir::{DataDir, DataDirError};
-use crate::detector::{self, Contact, Verdict};
-use crate::formation::{self, Formation, FormationError, Membership};
+use crate::formation::FormationError;
 use crate::http::PauseGate;
 use crate::limits;
-use crate::net::gate::Gate;
 use crate::net::serve::ServeLimits;
 use crate::net::{self, ListenError, TcpListener};
-use crate::observe::events::Events;
-use crate::observe::metrics::Metrics;
-use crate::peer::envelope::Sender;
-use crate::peer::link::Links;
 use crate::peer::routes::Routes;
 use crate::pool::Pool;
-use crate::raft::{self, Consensus, LateConsensus};
+use crate::raft;
 use crate::service::operate::Operator;
-use crate::service::submit::Submitter;
-use crate::service::{RequestStats, Service, ServiceParts, submit};
+use crate::service::{RequestStats, Service, ServiceParts};
 use crate::stego;
-use crate::store::{RocksStore, Store, StoreError};
-use crate::view::LeaderView;
+use crate::store::{Store, StoreError};
 use runtimes::Runtimes;
 use status::StatusParts;
 
 /// Commands of an operator that wait; beyond it he is told to try again.
 const OPERATIONS_MAX: usize = 16;
-/// How long the other founders wait for the first one before they form the cluster too.
-const FOUNDER_TURN: Duration = Duration::from_millis(700);
-/// How long the founders may take to be able to vote.
-const READY_MAX: Duration = Duration::from_millis(500);
-/// How long a hand-over may take when the node stops.
-const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 
 /// The node could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -123,16 +111,10 @@ fn read_cover(config: &ServeConfig) -> Result<Bytes, NodeError> {
 
 /// Everything that lives from start to stop.
 struct Node {
+    core: Core,
     runtimes: Runtimes,
     raft_listener: TcpListener,
     client_listener: TcpListener,
-    store: Arc<dyn Store>,
-    datadir: Arc<DataDir>,
-    links: Links,
-    late: LateConsensus,
-    views: watch::Sender<Arc<LeaderView>>,
-    metrics: Arc<Metrics>,
-    events: Events,
     pool: Pool,
     cover: Bytes,
 }
@@ -153,134 +135,46 @@ impl Node {
             .await
             .map_err(|error| NodeError::Failed(error.to_string()))??;
         let folder = datadir.store();
-        let store = runtimes
-            .raft
-            .blocking(move || {
-                RocksStore::open(&folder).map_err(|cause| NodeError::Store { folder, cause })
-            })
-            .await?;
-        let metrics = Arc::new(Metrics::new());
-        let sender = Sender::new(config.id.clone());
-        let links = Links::new(runtimes.raft.clone(), sender, Gate::default());
-        let pool = Pool::new(config.codec_threads, limits::POOL_QUEUE_MAX, Arc::clone(&metrics));
-        Ok(Self {
-            runtimes: runtimes.clone(),
-            raft_listener,
-            client_listener,
-            store: Arc::new(store),
-            datadir,
-            links,
-            late: LateConsensus::default(),
-            views: watch::Sender::default(),
-            events: Events::new(config.id.clone()),
-            metrics,
-            pool,
-            cover,
-        })
+        let store = runtimes.raft.blocking(move || open_store(folder)).await?;
+        let core = Core::open(config, runtimes.raft.clone(), store, datadir)?;
+        let metrics = Arc::clone(&core.metrics);
+        let pool = Pool::new(config.codec_threads, limits::POOL_QUEUE_MAX, metrics);
+        Ok(Self { core, runtimes: runtimes.clone(), raft_listener, client_listener, pool, cover })
     }
 
     async fn run(self, config: &ServeConfig, stop: &CancellationToken) -> Result<(), NodeError> {
-        let rt = self.runtimes.raft.clone();
-        let contact = Contact::default();
-        let verdict = Verdict::default();
+        let core = self.core.clone();
         let stats = RequestStats::default();
         let pause = PauseGate::default();
-        let mounts = formation::Mounts::new(
-            rt.clone(),
-            Arc::clone(&self.datadir),
-            config.advertise.clone(),
-            config.raft_advertise.clone(),
-        )?;
-
         let (status_parts, statuses) = StatusParts::new(
             config,
-            self.views.subscribe(),
-            Arc::clone(&self.late),
-            (contact.clone(), verdict.clone(), stats.clone()),
-            (self.links.clone(), Arc::clone(&self.metrics), pause.clone()),
+            core.views.subscribe(),
+            Arc::clone(&core.late),
+            (core.contact.clone(), core.verdict.clone(), stats.clone()),
+            (core.links.clone(), Arc::clone(&core.metrics), pause.clone()),
         );
         let mut routes = Routes::default();
-        raft::mount(&mut routes, &self.late, &contact, &verdict);
-        detector::mount(&mut routes, &rt, &verdict, &self.views.subscribe());
-        formation::mount(&mut routes, &mounts, &self.late);
-        submit::mount(&mut routes, &self.late);
+        core.mount(&mut routes);
         status_parts.mount(&mut routes);
-
-        self.start_detector(config, contact, verdict);
-        rt.spawn_until_stop(
-            "leadership",
-            leadership::report(
-                self.views.subscribe(),
-                self.events.clone(),
-                Arc::clone(&self.metrics),
-            ),
-        );
-        rt.spawn_until_stop("status", status_parts.publish(self.events.clone()));
+        core.rt.spawn_until_stop("status", status_parts.publish(core.events.clone()));
 
         let (operator, operations) = Operator::channel(OPERATIONS_MAX);
-        let links = self.links.clone();
-        let late = Arc::clone(&self.late);
-        rt.spawn_until_stop(
+        core.rt.spawn_until_stop(
             "operations",
             faults::operate(
                 operations,
-                links.gate().clone(),
+                core.links.gate().clone(),
                 pause.clone(),
-                Arc::clone(&late),
-                self.events.clone(),
+                Arc::clone(&core.late),
+                core.events.clone(),
             ),
         );
-        let formation = Formation {
-            mounts: mounts.clone(),
-            links: links.clone(),
-            peers: config.peers.clone(),
-            events: self.events.clone(),
-        };
-        let membership = rt.spawn("formation", async move { formation.run().await });
-        let starter = Starter {
-            store: Arc::clone(&self.store),
-            late: Arc::clone(&late),
-            views: self.views.clone(),
-            links: links.clone(),
-            metrics: Arc::clone(&self.metrics),
-            events: self.events.clone(),
-            mounts,
-            config: config.clone(),
-        };
         let clients = self.serve_ports(routes, operator, statuses, stats, pause, config);
-        let result = watch_over(membership, starter, stop).await;
+        let result = core.run(stop).await;
 
-        hand_over(&late).await;
+        core.hand_over().await;
         clients.cancel();
         result
-    }
-
-    fn start_detector(&self, config: &ServeConfig, contact: Contact, verdict: Verdict) {
-        let rt = &self.runtimes.raft;
-        let (campaigns, campaigning) = mpsc::channel(1);
-        rt.spawn_until_stop(
-            "campaigns",
-            raft::run_campaigns(
-                campaigning,
-                Arc::clone(&self.late),
-                Duration::from_millis(config.timings.campaign_spacing_ms),
-                self.events.clone(),
-                Arc::clone(&self.metrics),
-            ),
-        );
-        rt.spawn_until_stop(
-            "detector",
-            detector::run(detector::Parts {
-                timings: config.timings,
-                links: self.links.clone(),
-                views: self.views.subscribe(),
-                contact,
-                verdict,
-                campaigns,
-                events: self.events.clone(),
-                metrics: Arc::clone(&self.metrics),
-            }),
-        );
     }
 
     /// Opens both ports to the world; the token ends the client port.
@@ -293,34 +187,19 @@ impl Node {
         pause: PauseGate,
         config: &ServeConfig,
     ) -> CancellationToken {
-        let submitter =
-            Submitter::new(Arc::clone(&self.late), self.views.subscribe(), self.links.clone());
-        let peers = ServeLimits {
-            connections_max: limits::PEER_CONNECTIONS_MAX,
-            header_read_max: limits::HEADER_READ_MAX,
-            drain_max: Duration::ZERO,
-        };
-        let rt = &self.runtimes.raft;
-        let sender = self.links.sender().clone();
-        let peer_service = routes.service_for(sender, self.links.gate().clone());
-        let stop_peers = rt.token().clone();
-        rt.spawn(
-            "Raft port",
-            net::serve::serve(self.raft_listener, peers, stop_peers, peer_service),
-        );
-
+        self.core.start(self.raft_listener, routes);
         let client_rt = self.runtimes.client.clone();
         let service = Service::new(ServiceParts {
             rt: client_rt.clone(),
             node: config.id.clone(),
-            ledger: Arc::new(submitter),
+            ledger: Arc::new(self.core.submitter()),
             pool: self.pool,
             default_cover: self.cover,
-            metrics: self.metrics,
+            metrics: self.core.metrics,
             stats,
             status,
             operator,
-            events: self.events,
+            events: self.core.events,
         });
         let clients = ServeLimits {
             connections_max: limits::CLIENT_CONNECTIONS_MAX,
@@ -345,113 +224,16 @@ impl Node {
     }
 }
 
-/// What turns a membership into a running member.
-struct Starter {
-    store: Arc<dyn Store>,
-    late: LateConsensus,
-    views: watch::Sender<Arc<LeaderView>>,
-    links: Links,
-    metrics: Arc<Metrics>,
-    events: Events,
-    mounts: formation::Mounts,
-    config: ServeConfig,
-}
-
-/// Forms or joins, then runs until `stop` or until Raft fails.
-async fn watch_over(
-    membership: tokio::task::JoinHandle<Result<Membership, FormationError>>,
-    starter: Starter,
-    stop: &CancellationToken,
-) -> Result<(), NodeError> {
-    let membership = tokio::select! {
-        () = stop.cancelled() => return Ok(()),
-        formed = membership => formed.map_err(|error| NodeError::Failed(error.to_string()))??,
-    };
-    let consensus = starter.start(membership).await?;
-    tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        cause = consensus.failed() => Err(NodeError::Failed(cause)),
+#[cfg(not(sim))]
+fn open_store(folder: std::path::PathBuf) -> Result<Arc<dyn Store>, NodeError> {
+    match crate::store::RocksStore::open(&folder) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(cause) => Err(NodeError::Store { folder, cause }),
     }
 }
 
-impl Starter {
-    async fn start(self, membership: Membership) -> Result<Consensus, NodeError> {
-        let rt = self.links.rt().clone();
-        // From here on strangers are refused.
-        self.links.sender().join(membership.cluster, membership.raft_id);
-        let consensus = Consensus::start(
-            raft::Parts {
-                me: membership.raft_id,
-                cluster: membership.cluster,
-                cluster_name: self.config.cluster_name.clone(),
-                timings: self.config.timings,
-                snapshots: self.config.snapshots,
-                rt: rt.clone(),
-                store: self.store,
-                links: self.links.clone(),
-                metrics: self.metrics,
-            },
-            self.views,
-        )
-        .await?;
-        // Set once, here.
-        let _ = self.late.set(consensus.clone());
-        rt.spawn_until_stop("founding", found(consensus.clone(), self.links.clone(), membership));
-        if !self.config.peers.is_empty() {
-            let configured = self.config.peers.iter().map(|peer| peer.raft_addr.clone()).collect();
-            let keeping = formation::keep_joined(
-                self.links,
-                self.mounts,
-                consensus.clone(),
-                configured,
-                self.events,
-            );
-            rt.spawn_until_stop("membership", keeping);
-        }
-        Ok(consensus)
-    }
-}
-
-/// The first founder initialises Raft at once; the others only if it does not, one
-/// after the other. All would write the same entry, so any of them may.
-async fn found(consensus: Consensus, links: Links, membership: Membership) {
-    let founders: Vec<_> = membership.founders.iter().map(formation::Founder::member).collect();
-    let Some(turn) = founders.iter().position(|founder| founder.raft_id == consensus.me()) else {
-        return;
-    };
-    let mut views = consensus.views();
-    if turn > 0 {
-        let led = views.wait_for(|view| view.leader.is_some());
-        let wait = FOUNDER_TURN * u32::try_from(turn).unwrap_or(u32::MAX);
-        if tokio::time::timeout(wait, led).await.is_ok() {
-            return;
-        }
-    }
-    if matches!(consensus.is_initialized().await, Ok(true)) {
-        return;
-    }
-    // An election among nodes that cannot vote yet would only cost an election timeout.
-    consensus.await_founders(&links, &founders, READY_MAX).await;
-    if let Err(error) = consensus.initialize(&founders).await {
-        tracing::error!(cause = %error, "the cluster could not be initialised");
-    }
-}
-
-/// A leader that stops hands over first, so that clients hardly notice.
-async fn hand_over(late: &LateConsensus) {
-    let Some(consensus) = late.get() else { return };
-    if consensus.view().i_lead()
-        && let Some(successor) = consensus.best_successor()
-    {
-        tracing::info!("stopping: handing leadership over");
-        if consensus.transfer(successor).await.is_ok() {
-            let mut views = consensus.views();
-            let handed = views.wait_for(|view| !view.i_lead() && view.leader.is_some());
-            if tokio::time::timeout(HAND_OVER_MAX, handed).await.is_err() {
-                tracing::warn!("no other node took over in time");
-            }
-        }
-    }
-    tracing::info!("stopping");
-    consensus.shutdown().await;
+/// A simulation gives [`Core`] the stores of its own disks.
+#[cfg(sim)]
+fn open_store(_folder: std::path::PathBuf) -> Result<Arc<dyn Store>, NodeError> {
+    Ok(Arc::new(crate::store::MemoryStore::default()))
 }

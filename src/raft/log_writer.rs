@@ -8,6 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock;
 use crate::limits::LOG_WRITER_QUEUE_MAX;
 use crate::observe::metrics::Metrics;
+#[cfg(sim)]
+use crate::sim::sabotage::{self, Bug};
 use crate::store::{Batch, Durability, Store, StoreError};
 
 /// Called from the writer's thread when a write is durable, or failed.
@@ -39,7 +41,7 @@ impl LogWriter {
         let (jobs, mut receiver) = mpsc::channel(LOG_WRITER_QUEUE_MAX);
         std::thread::Builder::new().name("raft-log".into()).spawn(move || {
             while let Some(first) = receiver.blocking_recv() {
-                write_group(&*store, &metrics, first, &mut receiver);
+                Group::gather(first, &mut receiver).write(&*store, &metrics);
             }
         })?;
         Ok(Self { jobs })
@@ -49,10 +51,16 @@ impl LogWriter {
     #[cfg(sim)]
     pub fn start(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let (jobs, mut receiver) = mpsc::channel(LOG_WRITER_QUEUE_MAX);
-        #[allow(clippy::disallowed_methods, reason = "stands in for a thread")]
-        tokio::spawn(async move {
+        crate::sim::process::spawn(async move {
             while let Some(first) = receiver.recv().await {
-                write_group(&*store, &metrics, first, &mut receiver);
+                let mut group = Group::gather(first, &mut receiver);
+                if group.durability == Durability::Synced {
+                    if sabotage::is(Bug::AcknowledgeBeforeFsync) {
+                        group.acknowledge(&Ok(()));
+                    }
+                    crate::sim::disk::fsync().await;
+                }
+                group.write(&*store, &metrics);
             }
         });
         Ok(Self { jobs })
@@ -99,36 +107,52 @@ fn stopped() -> StoreError {
     StoreError::Io("the log writer has stopped".into())
 }
 
-fn write_group(
-    store: &dyn Store,
-    metrics: &Metrics,
-    first: Job,
-    receiver: &mut mpsc::Receiver<Job>,
-) {
-    let mut batch = first.batch;
-    let mut durability = first.durability;
-    let mut waiting: Vec<Done> = first.done.into_iter().collect();
-    let mut writes = 1;
-    while writes < GROUP_MAX {
-        let Ok(job) = receiver.try_recv() else { break };
-        batch.extend(job.batch);
-        if job.durability == Durability::Synced {
-            durability = Durability::Synced;
+/// Writes that share one fsync.
+struct Group {
+    batch: Batch,
+    durability: Durability,
+    waiting: Vec<Done>,
+    writes: usize,
+}
+
+impl Group {
+    /// `first`, and whatever else waits by now.
+    fn gather(first: Job, receiver: &mut mpsc::Receiver<Job>) -> Self {
+        let mut group = Self {
+            batch: first.batch,
+            durability: first.durability,
+            waiting: first.done.into_iter().collect(),
+            writes: 1,
+        };
+        while group.writes < GROUP_MAX {
+            let Ok(job) = receiver.try_recv() else { break };
+            group.batch.extend(job.batch);
+            if job.durability == Durability::Synced {
+                group.durability = Durability::Synced;
+            }
+            group.waiting.extend(job.done);
+            group.writes += 1;
         }
-        waiting.extend(job.done);
-        writes += 1;
+        group
     }
-    let started = clock::now();
-    let result = store.write(batch, durability);
-    if durability == Durability::Synced {
-        metrics.raft_fsync_seconds.observe(started.elapsed().as_secs_f64());
-        metrics.raft_group_commit_writes.observe(writes as f64);
+
+    fn write(mut self, store: &dyn Store, metrics: &Metrics) {
+        let started = clock::now();
+        let result = store.write(std::mem::take(&mut self.batch), self.durability);
+        if self.durability == Durability::Synced {
+            metrics.raft_fsync_seconds.observe(started.elapsed().as_secs_f64());
+            metrics.raft_group_commit_writes.observe(self.writes as f64);
+        }
+        if let Err(error) = &result {
+            tracing::error!(cause = %error, "the Raft log cannot be written");
+        }
+        self.acknowledge(&result);
     }
-    if let Err(error) = &result {
-        tracing::error!(cause = %error, "the Raft log cannot be written");
-    }
-    for done in waiting {
-        done(result.clone());
+
+    fn acknowledge(&mut self, result: &Result<(), StoreError>) {
+        for done in self.waiting.drain(..) {
+            done(result.clone());
+        }
     }
 }
 

@@ -5,11 +5,13 @@
 //! was not made durable. Begin with the traits.
 
 mod memory;
+#[cfg(not(sim))]
 mod rocks;
 
 use std::ops::ControlFlow;
 
 pub use memory::MemoryStore;
+#[cfg(not(sim))]
 pub use rocks::RocksStore;
 
 /// A store failed.

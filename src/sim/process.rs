@@ -11,6 +11,8 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::task::{AbortHandle, JoinHandle};
 
+use super::random;
+
 #[derive(Default)]
 struct Process {
     frozen: bool,
@@ -23,6 +25,8 @@ struct Process {
 
 thread_local! {
     static CURRENT: Cell<Option<IpAddr>> = const { Cell::new(None) };
+    /// Polls in a thousand that are put off, so that tasks meet in ever other orders.
+    static PUT_OFF: Cell<u64> = const { Cell::new(0) };
     static PROCESSES: RefCell<BTreeMap<IpAddr, Process>> = const { RefCell::new(BTreeMap::new()) };
 }
 
@@ -31,7 +35,14 @@ const TASKS_KEPT: usize = 256;
 
 pub(super) fn forget_all() {
     CURRENT.set(None);
+    PUT_OFF.set(0);
     PROCESSES.take();
+}
+
+/// Of a thousand times that a task could run, it runs so many times later than others
+/// that could too.
+pub fn shuffle(per_thousand: u64) {
+    PUT_OFF.set(per_thousand);
 }
 
 fn with<T>(host: IpAddr, change: impl FnOnce(&mut Process) -> T) -> T {
@@ -89,6 +100,11 @@ impl<F: Future> Future for Hosted<F> {
             process.frozen
         });
         if frozen {
+            return Poll::Pending;
+        }
+        let put_off = PUT_OFF.get();
+        if put_off > 0 && random::draw(|random| random.within(0..=999)) < put_off {
+            context.waker().wake_by_ref();
             return Poll::Pending;
         }
         enter(host, || self.future.as_mut().poll(context))

@@ -1,6 +1,7 @@
 //! The hosts of a run and the network between them.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use stegcluster::config::Snapshots;
 use stegcluster::ident::NodeName;
@@ -13,13 +14,15 @@ use crate::properties::Checks;
 pub struct Cluster {
     pub hosts: Vec<Arc<Host>>,
     pub checks: Arc<Checks>,
+    /// How often each kind of fault happened.
+    pub faults: Mutex<BTreeMap<String, u32>>,
 }
 
 impl Cluster {
     pub fn new(hosts: usize, snapshots: Snapshots) -> Self {
         let checks: Arc<Checks> = Arc::default();
         let host = |index| Arc::new(Host::new(index, hosts, snapshots, Arc::clone(&checks)));
-        Self { hosts: (0..hosts).map(host).collect(), checks }
+        Self { hosts: (0..hosts).map(host).collect(), checks, faults: Mutex::default() }
     }
 
     /// The index of the host that leads by the newest view of anyone.

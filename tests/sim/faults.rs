@@ -77,8 +77,15 @@ impl Fault {
         }
     }
 
+    /// Its name, without whom it strikes.
+    pub fn kind(&self) -> String {
+        let whole = format!("{self:?}");
+        whole.split('(').next().unwrap_or_default().to_owned()
+    }
+
     pub async fn begin(&self, cluster: &Cluster) {
         trace::line(format_args!("FAULT {self:?}"));
+        *cluster.faults.lock().unwrap().entry(self.kind()).or_default() += 1;
         let hosts = &cluster.hosts;
         match *self {
             Self::Stop(host) => hosts[host].stop(),

@@ -1,13 +1,14 @@
 //! One run: from its seed to its verdict.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use stegcluster::clock;
 use stegcluster::record::Record;
-use stegcluster::sim::{self, sabotage::Bug};
+use stegcluster::sim::{self, net::Quality, sabotage::Bug};
 use tokio::runtime::{Builder, RngSeed};
 
 use crate::clients::{self, Stop};
@@ -39,8 +40,10 @@ pub struct Outcome {
 }
 
 /// That a run checked something.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Stats {
+    /// Faults by their kind.
+    pub faults: BTreeMap<String, u32>,
     pub acked: usize,
     pub unknown: u32,
     pub reads: u32,
@@ -120,6 +123,7 @@ fn judge(cluster: &Cluster, simulated: Duration, healed_within: Duration) -> Out
     let violations = cluster.checks.violations();
     let checks = cluster.checks.lock();
     let stats = Stats {
+        faults: cluster.faults.lock().unwrap().clone(),
         acked: checks.records.acked(),
         unknown: checks.records.unknown,
         reads: checks.reads.answered,
@@ -137,6 +141,9 @@ async fn random_run(seed: u64, mix: Mix) -> (Arc<Cluster>, Duration) {
     let mut schedule = Schedule::new(seed, mix);
     let cluster = Arc::new(Cluster::new(schedule.hosts, schedule.snapshots));
     trace::line(format_args!("{} hosts, {:?}", schedule.hosts, schedule.snapshots));
+    sim::process::shuffle(schedule.shuffle);
+    let delay_ms = (0, schedule.delay_ms);
+    sim::net::set_default_quality(Quality { delay_ms, loss_percent: 0 });
     let stop = Stop::default();
     let mut clients = Vec::new();
     for client in 1..=2 {

@@ -31,6 +31,10 @@ pub struct Schedule {
     pub hosts: usize,
     pub snapshots: Snapshots,
     pub episodes: u64,
+    /// Polls in a thousand that are put off.
+    pub shuffle: u64,
+    /// A segment usually takes up to so many milliseconds.
+    pub delay_ms: u64,
 }
 
 impl Schedule {
@@ -43,8 +47,10 @@ impl Schedule {
         } else {
             Snapshots::default()
         };
-        let episodes = random.within(2..=4);
-        Self { random, mix, hosts, snapshots, episodes }
+        let episodes = random.within(3..=6);
+        let shuffle = *random.pick(&[0, 20, 100]);
+        let delay_ms = *random.pick(&[0, 1, 1, 4]);
+        Self { random, mix, hosts, snapshots, episodes, shuffle, delay_ms }
     }
 
     pub fn millis(&mut self, shortest: u64, longest: u64) -> Duration {
@@ -73,9 +79,9 @@ impl Schedule {
     /// What goes wrong next. `wipe`: a disk may be lost now.
     pub fn episode(&mut self, leader: usize, wipe: bool) -> Episode {
         let mut faults = vec![self.fault(leader)];
-        if self.random.chance(30) {
+        while faults.len() < 3 && self.random.chance(35) {
             let another = self.fault(leader);
-            if faults[0] != another {
+            if !faults.contains(&another) {
                 faults.push(another);
             }
         }

@@ -5,6 +5,7 @@
 //! | `STEGCLUSTER_SIM_SEED` | run this seed only, and print its trace |
 //! | `STEGCLUSTER_SIM_RUNS` | how many runs; without it a number that fits a commit |
 //! | `STEGCLUSTER_SIM_FROM` | the first seed |
+//! | `STEGCLUSTER_SIM_KEEP_GOING` | do not end at the first failure |
 //! | `STEGCLUSTER_SIM_MINUTES` | go on with ever new seeds for so long |
 
 use std::sync::Mutex;
@@ -49,7 +50,7 @@ struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, stats: Stats) {
+    fn add(&mut self, stats: &Stats) {
         self.runs += 1;
         let total = &mut self.stats;
         total.acked += stats.acked;
@@ -60,6 +61,9 @@ impl Totals {
         total.calm_times += stats.calm_times;
         total.simulated += stats.simulated;
         total.healed_within = total.healed_within.max(stats.healed_within);
+        for (kind, times) in &stats.faults {
+            *total.faults.entry(kind.clone()).or_default() += times;
+        }
     }
 
     fn print(&self, took: Duration) {
@@ -67,7 +71,7 @@ impl Totals {
         println!(
             "{runs} runs in {:.1} s ({:.0} a minute), {:.0} s simulated: {} records acknowledged, \
              {} unknown, {} linearizable reads, {} elections, {} votes, {} calm times, \
-             healed within {:.1} s",
+             healed within {:.1} s, faults {:?}",
             took.as_secs_f64(),
             *runs as f64 * 60.0 / took.as_secs_f64(),
             stats.simulated.as_secs_f64(),
@@ -78,6 +82,7 @@ impl Totals {
             stats.votes,
             stats.calm_times,
             stats.healed_within.as_secs_f64(),
+            stats.faults,
         );
     }
 }
@@ -97,6 +102,7 @@ fn every_property_holds_whatever_the_seed() {
         Some(_) => u64::MAX - from,
         None => number("STEGCLUSTER_SIM_RUNS").unwrap_or(RUNS),
     };
+    let keep_going = std::env::var_os("STEGCLUSTER_SIM_KEEP_GOING").is_some();
     let began = real_time();
     let over = || minutes.is_some_and(|m| began.elapsed() > Duration::from_secs(60 * m));
     let next = AtomicU64::new(0);
@@ -115,9 +121,10 @@ fn every_property_holds_whatever_the_seed() {
                         None => break,
                     };
                     let outcome = run(seed, Options::default());
-                    totals.lock().unwrap().add(outcome.stats);
+                    totals.lock().unwrap().add(&outcome.stats);
                     if !outcome.violations.is_empty() {
-                        failed.store(true, Ordering::Relaxed);
+                        failed.store(!keep_going, Ordering::Relaxed);
+                        println!("seed {seed}: {}", outcome.violations[0]);
                         failures.lock().unwrap().push(report(seed, &outcome));
                     }
                 }

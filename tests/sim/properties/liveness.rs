@@ -11,14 +11,18 @@ use crate::cluster::Cluster;
 
 /// From the end of the last fault. What takes longest is a wiped node's way back, and a
 /// kernel that sends again late.
-pub const BOUND: Duration = Duration::from_secs(30);
+pub const BOUND: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The leader and term that all nodes agree on, if the cluster is whole.
 pub fn whole(cluster: &Cluster) -> Option<(RaftId, Term)> {
     let mut agreed = None;
     for host in &cluster.hosts {
-        let view = host.running()?.core.views.borrow().clone();
+        let running = host.running()?;
+        if running.stop.is_cancelled() {
+            return None;
+        }
+        let view = running.core.views.borrow().clone();
         let (leader, me) = (view.leader?, view.me?);
         let voters: Vec<_> = view.voters().map(|voter| voter.name.clone()).collect();
         let all = cluster.hosts.iter().all(|host| voters.contains(&host.name));

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+#[cfg(sim)]
+pub(crate) use imp::begin;
 pub use imp::{fresh_uuid, unix_ms};
 
 /// A monotonic moment. Under simulation it is simulated time.
@@ -63,11 +65,18 @@ mod imp {
         static DRAWN: Cell<u128> = const { Cell::new(0) };
     }
 
+    /// Begins a run: the clock at the epoch, the ids at one.
+    pub(crate) fn begin() {
+        START.set(None);
+        DRAWN.set(0);
+    }
+
     pub fn unix_ms() -> u64 {
         let now = super::now();
         let start = START.get().unwrap_or(now);
         START.set(Some(start));
-        EPOCH_MS + (now - start).as_millis() as u64
+        let ms = EPOCH_MS + (now - start).as_millis() as u64;
+        ms.saturating_add_signed(crate::sim::process::clock_ahead_ms())
     }
 
     pub fn fresh_uuid() -> Uuid {

@@ -7,8 +7,10 @@
 //! | `identity.json` | format, node, instance, cluster, Raft id; marks the folder as ours |
 //! | `store/` | the database |
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
+#[cfg_attr(sim, path = "datadir/files_sim.rs")]
+mod files;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,10 +27,6 @@ pub const FORMAT: u32 = 1;
 pub const LOCK_FILE: &str = "LOCK";
 pub const IDENTITY_FILE: &str = "identity.json";
 pub const STORE_FOLDER: &str = "store";
-
-const TEMPORARY_SUFFIX: &str = ".tmp";
-/// What a new file system holds in its root, which may well be mounted for us.
-const LOST_AND_FOUND: &str = "lost+found";
 
 /// Why a data folder cannot be used. One line each, saying what to do.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +91,7 @@ pub struct Identity {
 pub struct DataDir {
     path: PathBuf,
     /// Held for its lock.
-    _lock: File,
+    _lock: files::Lock,
     /// What `identity.json` says. Its mutex also keeps two writers apart, who would
     /// share a temporary file.
     identity: Mutex<Identity>,
@@ -105,10 +103,7 @@ impl DataDir {
     /// # Errors
     /// In use, not ours, newer, another node's, damaged, unwritable or full.
     pub fn open(path: &Path, node: &NodeName) -> Result<Self, DataDirError> {
-        fs::create_dir_all(path).map_err(io_error("create data folder", path))?;
-        // Before the lock: nothing is to be written into somebody else's folder.
-        refuse_foreign(path)?;
-        let lock = lock(path)?;
+        let lock = files::open_folder(path)?;
         let identity = match load_json::<serde_json::Value>(&path.join(IDENTITY_FILE))? {
             Some(found) => read_identity(path, found, node)?,
             None => {
@@ -122,7 +117,7 @@ impl DataDir {
                 save_json(path, IDENTITY_FILE, &identity)?;
                 // The folder's own name must survive a power cut too.
                 let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                sync_folder(parent.unwrap_or(Path::new(".")))?;
+                files::sync_folder(parent.unwrap_or(Path::new(".")))?;
                 identity
             }
         };
@@ -183,58 +178,6 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Data
     move |cause| DataDirError::Io { action, path, cause }
 }
 
-/// A folder with contents is ours only with an identity. A lock and half-written
-/// files are what a crash during creation leaves.
-fn refuse_foreign(path: &Path) -> Result<(), DataDirError> {
-    if path.join(IDENTITY_FILE).exists() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(path).map_err(io_error("read data folder", path))? {
-        let entry = entry.map_err(io_error("read data folder", path))?;
-        let name = entry.file_name();
-        let half_written = format!("{IDENTITY_FILE}{TEMPORARY_SUFFIX}");
-        if ![LOCK_FILE, LOST_AND_FOUND, half_written.as_str()].iter().any(|known| name == *known) {
-            return Err(DataDirError::Foreign { path: path.to_owned() });
-        }
-    }
-    Ok(())
-}
-
-/// Takes the lock and leaves this process's id in it, for whoever finds it taken.
-fn lock(folder: &Path) -> Result<File, DataDirError> {
-    let path = folder.join(LOCK_FILE);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(io_error("write", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            // Without the id the message is poorer, not wrong.
-            let _ = file.read_to_string(&mut pid);
-            let pid = match pid.trim() {
-                "" => "(unknown)".to_owned(),
-                pid => pid.to_owned(),
-            };
-            return Err(DataDirError::Locked { path: folder.to_owned(), pid });
-        }
-        Err(TryLockError::Error(cause)) => return Err(io_error("lock", &path)(cause)),
-    }
-    let write = |file: &mut File| {
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", std::process::id())?;
-        // A full disk must show now, not at the first vote.
-        file.sync_all()
-    };
-    write(&mut file).map_err(io_error("write", &path))?;
-    Ok(file)
-}
-
 fn read_identity(
     path: &Path,
     found: serde_json::Value,
@@ -258,10 +201,8 @@ fn read_identity(
 }
 
 fn load_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DataDirError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(io_error("read", path)(cause)),
+    let Some(bytes) = files::read(path).map_err(io_error("read", path))? else {
+        return Ok(None);
     };
     let damaged = |cause: serde_json::Error| DataDirError::Damaged {
         path: path.to_owned(),
@@ -272,27 +213,18 @@ fn load_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DataDirError
 
 fn save_json<T: Serialize>(folder: &Path, file: &str, value: &T) -> Result<(), DataDirError> {
     let path = folder.join(file);
-    let temporary = folder.join(format!("{file}{TEMPORARY_SUFFIX}"));
-    let write = || {
-        let mut bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
-        bytes.push(b'\n');
-        let mut file = File::create(&temporary)?;
-        file.write_all(&bytes)?;
-        // Content before name: else a crash could leave the name on an empty file.
-        file.sync_all()?;
-        fs::rename(&temporary, &path)
-    };
-    write().map_err(io_error("write", &path))?;
-    sync_folder(folder)
-}
-
-fn sync_folder(folder: &Path) -> Result<(), DataDirError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("sync", folder))
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|error| io_error("write", &path)(io::Error::other(error)))?;
+    bytes.push(b'\n');
+    files::replace(folder, file, bytes).map_err(io_error("write", &path))?;
+    files::sync_folder(folder)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::files::LOST_AND_FOUND;
     use super::*;
+    use std::fs;
 
     fn name(text: &str) -> NodeName {
         text.parse().unwrap()

@@ -11,6 +11,8 @@ pub mod ident;
 pub mod limits;
 pub mod observe;
 pub mod record;
+#[cfg(sim)]
+pub mod sim;
 pub mod view;
 
 // Tools: each ignorant of the cluster.

@@ -7,6 +7,7 @@
 use std::future::Future;
 
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,7 +32,13 @@ impl Rt {
         F::Output: Send + 'static,
     {
         let span = tracing::trace_span!("task", name);
-        self.tasks.spawn_on(future.instrument(span), &self.handle)
+        let future = future.instrument(span);
+        #[cfg(sim)]
+        let future = crate::sim::process::hosted(future);
+        let task = self.tasks.spawn_on(future, &self.handle);
+        #[cfg(sim)]
+        crate::sim::process::ends_with_process(task.abort_handle());
+        task
     }
 
     async fn stop(&self) {
@@ -78,13 +85,34 @@ macro_rules! runtime {
 
             /// Runs `job`, which may wait for a disk, on a thread made for that.
             ///
-            /// In simulation it runs at once, because a thread would not be deterministic.
+            /// In simulation it runs here, because a thread would not be deterministic.
             pub async fn blocking<T, J>(&self, job: J) -> T
             where
                 T: Send + 'static,
                 J: FnOnce() -> T + Send + 'static,
             {
                 blocking_on(&self.0.handle, job).await
+            }
+
+            /// Like `blocking`, for a job that gives item after item to `sink` and waits
+            /// while it is full; the job's `give` says false once nobody takes any more.
+            pub async fn produce<T, J>(&self, sink: mpsc::Sender<T>, job: J)
+            where
+                T: Send + 'static,
+                J: FnOnce(&mut dyn FnMut(T) -> bool) + Send + 'static,
+            {
+                produce_on(&self.0.handle, sink, job).await;
+            }
+
+            /// Like `blocking`, for a job that takes item after item of `source` and
+            /// waits for each; the job's `take` says `None` at the end.
+            pub async fn consume<I, T, J>(&self, source: mpsc::Receiver<I>, job: J) -> T
+            where
+                I: Send + 'static,
+                T: Send + 'static,
+                J: FnOnce(&mut dyn FnMut() -> Option<I>) -> T + Send + 'static,
+            {
+                consume_on(&self.0.handle, source, job).await
             }
 
             /// Ends with the runtime.
@@ -118,13 +146,65 @@ where
     }
 }
 
+#[cfg(not(sim))]
+async fn produce_on<T, J>(handle: &Handle, sink: mpsc::Sender<T>, job: J)
+where
+    T: Send + 'static,
+    J: FnOnce(&mut dyn FnMut(T) -> bool) + Send + 'static,
+{
+    blocking_on(handle, move || job(&mut |item| sink.blocking_send(item).is_ok())).await;
+}
+
+#[cfg(not(sim))]
+async fn consume_on<I, T, J>(handle: &Handle, mut source: mpsc::Receiver<I>, job: J) -> T
+where
+    I: Send + 'static,
+    T: Send + 'static,
+    J: FnOnce(&mut dyn FnMut() -> Option<I>) -> T + Send + 'static,
+{
+    blocking_on(handle, move || job(&mut || source.blocking_recv())).await
+}
+
 #[cfg(sim)]
 async fn blocking_on<T, J>(_handle: &Handle, job: J) -> T
 where
     T: Send + 'static,
     J: FnOnce() -> T + Send + 'static,
 {
+    crate::sim::disk::fsync().await;
     job()
+}
+
+#[cfg(sim)]
+async fn produce_on<T, J>(_handle: &Handle, sink: mpsc::Sender<T>, job: J)
+where
+    T: Send + 'static,
+    J: FnOnce(&mut dyn FnMut(T) -> bool) + Send + 'static,
+{
+    let mut items = Vec::new();
+    job(&mut |item| {
+        items.push(item);
+        !sink.is_closed()
+    });
+    for item in items {
+        if sink.send(item).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(sim)]
+async fn consume_on<I, T, J>(handle: &Handle, mut source: mpsc::Receiver<I>, job: J) -> T
+where
+    I: Send + 'static,
+    T: Send + 'static,
+    J: FnOnce(&mut dyn FnMut() -> Option<I>) -> T + Send + 'static,
+{
+    let mut items = std::collections::VecDeque::new();
+    while let Some(item) = source.recv().await {
+        items.push_back(item);
+    }
+    blocking_on(handle, move || job(&mut || items.pop_front())).await
 }
 
 runtime! {

@@ -1,5 +1,5 @@
 //! Sockets: listen, dial, and serve HTTP/1.1 over them. The only room that changes
-//! under simulation, where `turmoil` stands in for the operating system's network.
+//! under simulation, where `sim::net` stands in for the operating system's network.
 //!
 //! Knows nothing of what is said over a connection. Begin with `serve` and `dial`.
 
@@ -7,10 +7,10 @@ pub mod dial;
 pub mod gate;
 pub mod serve;
 
+#[cfg(sim)]
+pub use crate::sim::net::{TcpListener, TcpStream};
 #[cfg(not(sim))]
 pub use tokio::net::{TcpListener, TcpStream};
-#[cfg(sim)]
-pub use turmoil::net::{TcpListener, TcpStream};
 
 use std::io;
 use std::net::SocketAddr;
@@ -65,5 +65,5 @@ async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 
 #[cfg(sim)]
 async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(addr).await
+    TcpListener::bind(addr)
 }

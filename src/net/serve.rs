@@ -69,7 +69,7 @@ pub async fn serve<F, S, B>(
             .header_read_timeout(limits.header_read_max)
             .serve_connection(TokioIo::new(stream), service);
         let closing = closing.clone();
-        connections.spawn(async move {
+        let conversation = async move {
             let _slot = slot;
             let mut connection = std::pin::pin!(connection);
             let result = tokio::select! {
@@ -86,7 +86,12 @@ pub async fn serve<F, S, B>(
             if let Err(error) = result {
                 tracing::trace!(%client, cause = %error, "connection ended");
             }
-        });
+        };
+        #[cfg(sim)]
+        let conversation = crate::sim::process::hosted(conversation);
+        let _task = connections.spawn(conversation);
+        #[cfg(sim)]
+        crate::sim::process::ends_with_process(_task.abort_handle());
     };
     let lingering = async {
         stop.cancelled().await;

@@ -1,6 +1,7 @@
 //! Composition: the only room that sees all the others. Opens, builds, connects and
 //! spawns everything a node is made of, and stops it in reverse. Begin with [`serve`].
 
+mod core;
 mod faults;
 mod hand_over;
 mod leadership;
@@ -12,41 +13,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+pub use self::core::Core;
 
 use crate::config::ServeConfig;
 use crate::datadir::{DataDir, DataDirError};
-use crate::detector::introspect::Health;
-use crate::detector::{self, Contact, Verdict};
-use crate::formation::{self, Formation, FormationError, Membership};
+use crate::formation::FormationError;
 use crate::http::PauseGate;
 use crate::limits;
-use crate::net::gate::Gate;
 use crate::net::serve::ServeLimits;
 use crate::net::{self, ListenError, TcpListener};
-use crate::observe::events::Events;
-use crate::observe::metrics::Metrics;
-use crate::peer::envelope::Sender;
-use crate::peer::link::Links;
 use crate::peer::routes::Routes;
 use crate::pool::Pool;
-use crate::raft::{self, Consensus, LateConsensus};
+use crate::raft;
 use crate::service::operate::Operator;
-use crate::service::submit::Submitter;
-use crate::service::{RequestStats, Service, ServiceParts, submit};
+use crate::service::{RequestStats, Service, ServiceParts};
 use crate::stego;
-use crate::store::{RocksStore, Stall, StallingStore, Store, StoreError};
-use crate::view::LeaderView;
+use crate::store::{Stall, StallingStore, Store, StoreError};
 use runtimes::Runtimes;
 use status::StatusParts;
 
 /// Commands of an operator that wait; beyond it he is told to try again.
 const OPERATIONS_MAX: usize = 16;
-/// How long the other founders wait for the first one before they form the cluster too.
-const FOUNDER_TURN: Duration = Duration::from_millis(700);
-/// How long the founders may take to be able to vote.
-const READY_MAX: Duration = Duration::from_millis(500);
 /// How long tasks for clients may take to end when the node stops. Longer than the port may.
 const CLIENTS_MAX: Duration = Duration::from_secs(7);
 
@@ -139,17 +129,11 @@ fn read_cover(config: &ServeConfig) -> Result<Bytes, NodeError> {
 
 /// Everything that lives from start to stop.
 struct Node {
+    core: Core,
+    stall: Stall,
     runtimes: Runtimes,
     raft_listener: TcpListener,
     client_listener: TcpListener,
-    store: Arc<dyn Store>,
-    stall: Stall,
-    datadir: Arc<DataDir>,
-    links: Links,
-    late: LateConsensus,
-    views: watch::Sender<Arc<LeaderView>>,
-    metrics: Arc<Metrics>,
-    events: Events,
     pool: Pool,
     cover: Bytes,
 }
@@ -170,121 +154,56 @@ impl Node {
             .await
             .map_err(|error| NodeError::Failed(error.to_string()))??;
         let folder = datadir.store();
-        let store = runtimes
-            .raft
-            .blocking(move || {
-                RocksStore::open(&folder).map_err(|cause| NodeError::Store { folder, cause })
-            })
-            .await?;
         let stall = Stall::default();
-        let metrics = Arc::new(Metrics::new());
-        let sender = Sender::new(config.id.clone());
-        let links = Links::new(runtimes.raft.clone(), sender, Gate::default());
-        let pool = Pool::new(config.codec_threads, limits::POOL_QUEUE_MAX, Arc::clone(&metrics));
-        Ok(Self {
-            runtimes: runtimes.clone(),
-            raft_listener,
-            client_listener,
-            store: Arc::new(StallingStore::new(store, stall.clone())),
-            stall,
-            datadir,
-            links,
-            late: LateConsensus::default(),
-            views: watch::Sender::default(),
-            events: Events::new(config.id.clone()),
-            metrics,
-            pool,
-            cover,
-        })
+        let stalls = stall.clone();
+        let store = runtimes.raft.blocking(move || open_store(folder, stalls)).await?;
+        let core = Core::open(config, runtimes.raft.clone(), store, datadir)?;
+        let metrics = Arc::clone(&core.metrics);
+        let pool = Pool::new(config.codec_threads, limits::POOL_QUEUE_MAX, metrics);
+        let runtimes = runtimes.clone();
+        Ok(Self { core, stall, runtimes, raft_listener, client_listener, pool, cover })
     }
 
     async fn run(self, config: &ServeConfig, stop: &CancellationToken) -> Result<(), NodeError> {
-        let rt = self.runtimes.raft.clone();
-        let contact = Contact::default();
-        let verdict = Verdict::default();
+        let core = self.core.clone();
         let stats = RequestStats::default();
         let pause = PauseGate::default();
-        let health = Health::default();
-        let mounts = formation::Mounts::new(
-            rt.clone(),
-            Arc::clone(&self.datadir),
-            config.advertise.clone(),
-            config.raft_advertise.clone(),
-        )?;
-
         let (status_parts, statuses) = StatusParts::new(
             config,
-            self.views.subscribe(),
-            Arc::clone(&self.late),
-            (contact.clone(), verdict.clone(), health.clone(), stats.clone()),
-            (self.links.clone(), Arc::clone(&self.metrics), pause.clone()),
+            core.views.subscribe(),
+            Arc::clone(&core.late),
+            (core.contact.clone(), core.verdict.clone(), core.health.clone(), stats.clone()),
+            (core.links.clone(), Arc::clone(&core.metrics), pause.clone()),
         );
         let mut routes = Routes::default();
-        raft::mount(&mut routes, &self.late, &contact, &verdict);
-        detector::mount(&mut routes, &rt, &verdict, &self.views.subscribe(), &config.timings);
-        formation::mount(&mut routes, &mounts, &self.late);
-        submit::mount(&mut routes, &self.late, &health);
-        hand_over::mount(&mut routes, &self.late, &self.links, &self.events);
+        core.mount(&mut routes);
         status_parts.mount(&mut routes);
-
-        self.start_detector(config, contact, verdict);
-        rt.spawn_until_stop(
-            "leadership",
-            leadership::report(
-                self.views.subscribe(),
-                self.events.clone(),
-                Arc::clone(&self.metrics),
-            ),
-        );
-        rt.spawn_until_stop("status", status_parts.publish(self.events.clone()));
+        core.rt.spawn_until_stop("status", status_parts.publish(core.events.clone()));
 
         let (operator, operations) = Operator::channel(OPERATIONS_MAX);
-        let links = self.links.clone();
-        let late = Arc::clone(&self.late);
-        rt.spawn_until_stop(
+        core.rt.spawn_until_stop(
             "operations",
             faults::operate(
                 operations,
                 faults::Faults {
-                    gate: links.gate().clone(),
+                    gate: core.links.gate().clone(),
                     pause: pause.clone(),
                     stall: self.stall.clone(),
-                    events: self.events.clone(),
+                    events: core.events.clone(),
                     neighbours: faults::Neighbours {
-                        views: self.views.subscribe(),
+                        views: core.views.subscribe(),
                         configured: config.peers.clone(),
                     },
                 },
-                Arc::clone(&late),
-                links.clone(),
+                Arc::clone(&core.late),
+                core.links.clone(),
             ),
         );
-        let formation = Formation {
-            mounts: mounts.clone(),
-            links: links.clone(),
-            peers: config.peers.clone(),
-            events: self.events.clone(),
-        };
-        let membership = rt.spawn("formation", async move { formation.run().await });
-        let starter = Starter {
-            store: Arc::clone(&self.store),
-            late: Arc::clone(&late),
-            views: self.views.clone(),
-            links: links.clone(),
-            metrics: Arc::clone(&self.metrics),
-            events: self.events.clone(),
-            health: health.clone(),
-            mounts,
-            config: config.clone(),
-        };
-        let (clients, events) = (self.runtimes.client.clone(), self.events.clone());
-        let port = self.serve_ports(routes, operator, statuses, (stats, health), pause, config);
-        let result = watch_over(membership, starter, stop).await;
+        let clients = self.runtimes.client.clone();
+        let port = self.serve_ports(routes, operator, statuses, stats, pause, config);
+        let result = core.run(stop).await;
         if !matches!(result, Err(NodeError::DiskStuck { .. })) {
-            let consensus = late.get();
-            if let Some(consensus) = consensus {
-                hand_over::before_stop(consensus, &links, &events).await;
-            }
+            core.hand_over().await;
             tracing::info!("stopping");
             port.cancel();
             // Raft goes last: until the client port is empty, what arrives there is passed on
@@ -292,39 +211,9 @@ impl Node {
             if tokio::time::timeout(CLIENTS_MAX, clients.stop()).await.is_err() {
                 tracing::warn!("some requests did not end in time");
             }
-            if let Some(consensus) = consensus {
-                consensus.shutdown().await;
-            }
+            core.shutdown().await;
         }
         result
-    }
-
-    fn start_detector(&self, config: &ServeConfig, contact: Contact, verdict: Verdict) {
-        let rt = &self.runtimes.raft;
-        let (campaigns, campaigning) = mpsc::channel(1);
-        rt.spawn_until_stop(
-            "campaigns",
-            raft::run_campaigns(
-                campaigning,
-                Arc::clone(&self.late),
-                Duration::from_millis(config.timings.campaign_spacing_ms),
-                self.events.clone(),
-                Arc::clone(&self.metrics),
-            ),
-        );
-        rt.spawn_until_stop(
-            "detector",
-            detector::run(detector::Parts {
-                timings: config.timings,
-                links: self.links.clone(),
-                views: self.views.subscribe(),
-                contact,
-                verdict,
-                campaigns,
-                events: self.events.clone(),
-                metrics: Arc::clone(&self.metrics),
-            }),
-        );
     }
 
     /// Opens both ports to the world; the token ends the client port.
@@ -333,43 +222,23 @@ impl Node {
         routes: Routes,
         operator: Operator,
         status: watch::Receiver<Arc<crate::api::cluster::ClusterStatus>>,
-        (stats, health): (RequestStats, Health),
+        stats: RequestStats,
         pause: PauseGate,
         config: &ServeConfig,
     ) -> CancellationToken {
-        let submitter = Submitter::new(
-            Arc::clone(&self.late),
-            self.views.subscribe(),
-            self.links.clone(),
-            health,
-        );
-        let peers = ServeLimits {
-            connections_max: limits::PEER_CONNECTIONS_MAX,
-            header_read_max: limits::HEADER_READ_MAX,
-            linger: Duration::ZERO,
-            drain_max: Duration::ZERO,
-        };
-        let rt = &self.runtimes.raft;
-        let sender = self.links.sender().clone();
-        let peer_service = routes.service_for(sender, self.links.gate().clone());
-        let stop_peers = rt.token().clone();
-        let (listener, gate) = (self.raft_listener, self.links.gate().clone());
-        rt.spawn("Raft port", async move {
-            net::serve::serve(listener, Some(&gate), peers, stop_peers, peer_service).await;
-        });
-
+        self.core.start(self.raft_listener, routes);
         let client_rt = self.runtimes.client.clone();
         let service = Service::new(ServiceParts {
             rt: client_rt.clone(),
             node: config.id.clone(),
-            ledger: Arc::new(submitter),
+            ledger: Arc::new(self.core.submitter()),
             pool: self.pool,
             default_cover: self.cover,
-            metrics: self.metrics,
+            metrics: self.core.metrics,
             stats,
             status,
             operator,
-            events: self.events,
+            events: self.core.events,
         });
         let clients = ServeLimits {
             connections_max: limits::CLIENT_CONNECTIONS_MAX,
@@ -396,113 +265,16 @@ impl Node {
     }
 }
 
-/// What turns a membership into a running member.
-struct Starter {
-    store: Arc<dyn Store>,
-    late: LateConsensus,
-    views: watch::Sender<Arc<LeaderView>>,
-    links: Links,
-    metrics: Arc<Metrics>,
-    events: Events,
-    health: Health,
-    mounts: formation::Mounts,
-    config: ServeConfig,
-}
-
-/// Forms or joins, then runs until `stop` or until Raft fails.
-async fn watch_over(
-    membership: tokio::task::JoinHandle<Result<Membership, FormationError>>,
-    starter: Starter,
-    stop: &CancellationToken,
-) -> Result<(), NodeError> {
-    let membership = tokio::select! {
-        () = stop.cancelled() => return Ok(()),
-        formed = membership => formed.map_err(|error| NodeError::Failed(error.to_string()))??,
-    };
-    let config = starter.config.clone();
-    let (consensus, stuck) = starter.start(membership).await?;
-    tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        cause = consensus.failed() => Err(NodeError::Failed(cause)),
-        Ok(stalled) = stuck => {
-            let limit_ms = config.timings.fsync_exit_ms;
-            Err(NodeError::DiskStuck { folder: config.data_dir, stalled, limit_ms })
-        }
+#[cfg(not(sim))]
+fn open_store(folder: std::path::PathBuf, stall: Stall) -> Result<Arc<dyn Store>, NodeError> {
+    match crate::store::RocksStore::open(&folder) {
+        Ok(store) => Ok(Arc::new(StallingStore::new(store, stall))),
+        Err(cause) => Err(NodeError::Store { folder, cause }),
     }
 }
 
-impl Starter {
-    /// The second value hears when the disk is stuck for too long.
-    async fn start(
-        self,
-        membership: Membership,
-    ) -> Result<(Consensus, oneshot::Receiver<Duration>), NodeError> {
-        let rt = self.links.rt().clone();
-        // From here on strangers are refused.
-        self.links.sender().join(membership.cluster, membership.raft_id);
-        let consensus = Consensus::start(
-            raft::Parts {
-                me: membership.raft_id,
-                cluster: membership.cluster,
-                cluster_name: self.config.cluster_name.clone(),
-                timings: self.config.timings,
-                snapshots: self.config.snapshots,
-                rt: rt.clone(),
-                store: self.store,
-                links: self.links.clone(),
-                metrics: Arc::clone(&self.metrics),
-            },
-            self.views,
-        )
-        .await?;
-        let stuck = self_watch::start(self_watch::Parts {
-            consensus: consensus.clone(),
-            links: self.links.clone(),
-            timings: self.config.timings,
-            health: self.health,
-            events: self.events.clone(),
-            metrics: self.metrics,
-        })
-        .map_err(NodeError::Runtime)?;
-        // Set once, here.
-        let _ = self.late.set(consensus.clone());
-        rt.spawn_until_stop("founding", found(consensus.clone(), self.links.clone(), membership));
-        if !self.config.peers.is_empty() {
-            let configured = self.config.peers.iter().map(|peer| peer.raft_addr.clone()).collect();
-            let keeping = formation::keep_joined(
-                self.links,
-                self.mounts,
-                consensus.clone(),
-                configured,
-                self.events,
-            );
-            rt.spawn_until_stop("membership", keeping);
-        }
-        Ok((consensus, stuck))
-    }
-}
-
-/// The first founder initialises Raft at once; the others only if it does not, one
-/// after the other. All would write the same entry, so any of them may.
-async fn found(consensus: Consensus, links: Links, membership: Membership) {
-    let founders: Vec<_> = membership.founders.iter().map(formation::Founder::member).collect();
-    let Some(turn) = founders.iter().position(|founder| founder.raft_id == consensus.me()) else {
-        return;
-    };
-    let mut views = consensus.views();
-    if turn > 0 {
-        let led = views.wait_for(|view| view.leader.is_some());
-        let wait = FOUNDER_TURN * u32::try_from(turn).unwrap_or(u32::MAX);
-        if tokio::time::timeout(wait, led).await.is_ok() {
-            return;
-        }
-    }
-    if matches!(consensus.is_initialized().await, Ok(true)) {
-        return;
-    }
-    // An election among nodes that cannot vote yet would only cost an election timeout.
-    consensus.await_founders(&links, &founders, READY_MAX).await;
-    if let Err(error) = consensus.initialize(&founders).await {
-        tracing::error!(cause = %error, "the cluster could not be initialised");
-    }
+/// A simulation gives [`Core`] the stores of its own disks.
+#[cfg(sim)]
+fn open_store(_folder: std::path::PathBuf, stall: Stall) -> Result<Arc<dyn Store>, NodeError> {
+    Ok(Arc::new(StallingStore::new(crate::store::MemoryStore::default(), stall)))
 }

@@ -11,6 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock;
 use crate::limits::LOG_WRITER_QUEUE_MAX;
 use crate::observe::metrics::Metrics;
+#[cfg(sim)]
+use crate::sim::sabotage::{self, Bug};
 use crate::store::{Batch, Column, Durability, Store, StoreError};
 
 /// Called from the writer's thread when a write is durable, or failed.
@@ -63,7 +65,8 @@ impl LogWriter {
         let (this, mut writer) = Self::new(store, metrics);
         std::thread::Builder::new().name("raft-log".into()).spawn(move || {
             while let Some(first) = writer.receiver.blocking_recv() {
-                writer.write_group(first);
+                let group = writer.gather(first);
+                writer.write(group);
             }
         })?;
         Ok(this)
@@ -73,10 +76,17 @@ impl LogWriter {
     #[cfg(sim)]
     pub fn start(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let (this, mut writer) = Self::new(store, metrics);
-        #[allow(clippy::disallowed_methods, reason = "stands in for a thread")]
-        tokio::spawn(async move {
+        crate::sim::process::spawn(async move {
             while let Some(first) = writer.receiver.recv().await {
-                writer.write_group(first);
+                let mut group = writer.gather(first);
+                if group.durability == Durability::Synced {
+                    if sabotage::is(Bug::AcknowledgeBeforeFsync) {
+                        group.acknowledge(&Ok(()));
+                    }
+                    writer.note(|progress| progress.writing_since = Some(clock::now()));
+                    crate::sim::disk::fsync().await;
+                }
+                writer.write(group);
             }
         });
         Ok(this)
@@ -143,25 +153,50 @@ fn stopped() -> StoreError {
     StoreError::Io("the log writer has stopped".into())
 }
 
-impl Writer {
-    fn write_group(&mut self, first: Job) {
-        let mut batch = first.batch;
-        let mut durability = first.durability;
-        let mut waiting: Vec<Done> = first.done.into_iter().collect();
-        let mut writes = 1;
-        while writes < GROUP_MAX {
-            let Ok(job) = self.receiver.try_recv() else { break };
-            batch.extend(job.batch);
-            if job.durability == Durability::Synced {
-                durability = Durability::Synced;
-            }
-            waiting.extend(job.done);
-            writes += 1;
+/// Writes that share one fsync.
+struct Group {
+    batch: Batch,
+    durability: Durability,
+    waiting: Vec<Done>,
+    writes: usize,
+}
+
+impl Group {
+    fn acknowledge(&mut self, result: &Result<(), StoreError>) {
+        for done in self.waiting.drain(..) {
+            done(result.clone());
         }
+    }
+}
+
+impl Writer {
+    /// `first`, and whatever else waits by now.
+    fn gather(&mut self, first: Job) -> Group {
+        let mut group = Group {
+            batch: first.batch,
+            durability: first.durability,
+            waiting: first.done.into_iter().collect(),
+            writes: 1,
+        };
+        while group.writes < GROUP_MAX {
+            let Ok(job) = self.receiver.try_recv() else { break };
+            group.batch.extend(job.batch);
+            if job.durability == Durability::Synced {
+                group.durability = Durability::Synced;
+            }
+            group.waiting.extend(job.done);
+            group.writes += 1;
+        }
+        group
+    }
+
+    fn write(&mut self, mut group: Group) {
         let started = clock::now();
-        self.note(|progress| progress.writing_since = Some(started));
-        let result = self.store.write(batch, durability);
-        let synced = durability == Durability::Synced;
+        self.note(|progress| {
+            progress.writing_since.get_or_insert(started);
+        });
+        let result = self.store.write(std::mem::take(&mut group.batch), group.durability);
+        let synced = group.durability == Durability::Synced;
         self.note(|progress| {
             progress.writing_since = None;
             if synced {
@@ -170,14 +205,12 @@ impl Writer {
         });
         if synced {
             self.metrics.raft_fsync_seconds.observe(started.elapsed().as_secs_f64());
-            self.metrics.raft_group_commit_writes.observe(writes as f64);
+            self.metrics.raft_group_commit_writes.observe(group.writes as f64);
         }
         if let Err(error) = &result {
             tracing::error!(cause = %error, "the Raft log cannot be written");
         }
-        for done in waiting {
-            done(result.clone());
-        }
+        group.acknowledge(&result);
     }
 
     fn note(&self, change: impl FnOnce(&mut Progress)) {

@@ -12,6 +12,8 @@ mod members;
 mod network;
 mod options;
 mod rpc;
+#[cfg(sim)]
+mod sim_runtime;
 mod state_machine;
 mod types;
 mod view;
@@ -43,6 +45,8 @@ use crate::ledger::{Command, Outcome};
 use crate::observe::metrics::Metrics;
 use crate::peer::link::{Lane, Links};
 use crate::rt::RaftRt;
+#[cfg(sim)]
+use crate::sim::sabotage::{self, Bug};
 use crate::store::{Store, StoreError};
 use crate::view::{LeaderView, Member};
 
@@ -233,6 +237,10 @@ impl Consensus {
     /// # Errors
     /// See [`ProposeError`].
     pub async fn read_index(&self) -> Result<u64, ProposeError> {
+        #[cfg(sim)]
+        if sabotage::is(Bug::ReadWithoutIndex) && self.view().i_lead() {
+            return Ok(self.view().committed);
+        }
         match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
             Ok((read_log_id, _)) => Ok(read_log_id.index()),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {

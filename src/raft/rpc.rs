@@ -17,6 +17,11 @@ use super::types::{Snapshot, TypeConfig, Vote};
 use crate::detector::{Contact, Verdict};
 use crate::ident::{RaftId, Term};
 use crate::peer::routes::{Admit, PeerResponse, Refusal, Routes, json_response};
+#[cfg(sim)]
+use crate::sim::{
+    sabotage::{self, Bug},
+    witness,
+};
 
 /// Consensus, once the node belongs to a cluster.
 pub type LateConsensus = Arc<OnceLock<Consensus>>;
@@ -36,8 +41,12 @@ pub fn mount(routes: &mut Routes, late: &LateConsensus, contact: &Contact, verdi
     }
     {
         let (late, verdict) = (Arc::clone(late), verdict.clone());
+        #[cfg(sim)]
+        let contact = contact.clone();
         routes.json(VOTE, Admit::Members, move |envelope, mut rpc: VoteRequest<TypeConfig>| {
             let (late, verdict) = (Arc::clone(&late), verdict.clone());
+            #[cfg(sim)]
+            let heard = contact.clone();
             async move {
                 let consensus = ready(&late)?;
                 // The lease that a dead leader left may be passed over only on this node's
@@ -46,8 +55,23 @@ pub fn mount(routes: &mut Routes, late: &LateConsensus, contact: &Contact, verdi
                 if let Some(leader) = view.leader {
                     rpc.leadership_transfer |= verdict.holds_dead(leader, view.term);
                 }
+                #[cfg(sim)]
+                let witness = witness::VoteAsked {
+                    voter: view.me,
+                    leader: view.leader,
+                    term: view.term,
+                    excused: rpc.leadership_transfer,
+                    asked: crate::clock::now(),
+                    heard: view.leader.and_then(|leader| heard.last_of(leader, view.term)),
+                };
+                #[cfg(sim)]
+                {
+                    rpc.leadership_transfer |= sabotage::is(Bug::VoteWithoutEvidence);
+                }
                 let term = rpc.vote.leader_id.term;
                 let answer = consensus.raft.vote(rpc).await.map_err(failed)?;
+                #[cfg(sim)]
+                witness.answered(answer.vote_granted);
                 tracing::info!(
                     peer = %envelope.from, term, granted = answer.vote_granted,
                     "vote requested"
@@ -126,11 +150,11 @@ async fn take_snapshot(
 
     // Only one snapshot at a time may use the room beside the ledger.
     let _slot = consensus.snapshot_slot.clone().lock_owned().await;
-    let (sender, mut chunks) = mpsc::channel(2);
+    let (sender, chunks) = mpsc::channel(2);
     let store = Arc::clone(&consensus.store);
     let rt = consensus.rt.clone();
     let receiving = consensus.rt.spawn("snapshot receiver", async move {
-        rt.blocking(move || receive(&store, &mut chunks)).await
+        rt.consume(chunks, move |take| receive(&store, take)).await
     });
     let mut next = Some(rest);
     while let Some(chunk) = next {

@@ -50,11 +50,14 @@ impl Position {
     }
 }
 
+/// A piece of a snapshot's stream.
+pub type Chunk = Result<Bytes, io::Error>;
+
 /// A snapshot's contents.
 #[derive(Debug)]
 pub enum SnapshotData {
     /// The ledger as of one moment, read from the store as fast as it is taken.
-    Outgoing(mpsc::Receiver<Result<Bytes, io::Error>>),
+    Outgoing(mpsc::Receiver<Chunk>),
     /// Received whole, checked, and on this disk.
     Received(Box<Imported>),
 }
@@ -88,7 +91,7 @@ impl StateMachine {
         let (chunk_sender, chunks) = mpsc::channel(CHUNKS_MAX);
         let rt = self.rt.clone();
         self.rt.spawn("snapshot", async move {
-            rt.blocking(move || read_snapshot(&*store, meta_sender, &chunk_sender)).await;
+            rt.produce(chunk_sender, move |give| read_snapshot(&*store, meta_sender, give)).await;
         });
         let meta = meta
             .await
@@ -100,7 +103,7 @@ impl StateMachine {
 fn read_snapshot(
     store: &dyn Store,
     meta: oneshot::Sender<Result<SnapshotMeta, StoreError>>,
-    chunks: &mpsc::Sender<Result<Bytes, io::Error>>,
+    give: &mut dyn FnMut(Chunk) -> bool,
 ) {
     let mut meta = Some(meta);
     let result = store.view(&mut |view| {
@@ -114,15 +117,12 @@ fn read_snapshot(
                 return Ok(());
             }
         }
-        if chunks.is_closed() {
-            return Ok(());
-        }
-        export(view, &mut |chunk| chunks.blocking_send(Ok(chunk.into())).is_ok())
+        export(view, &mut |chunk| give(Ok(chunk.into())))
     });
     if let Err(error) = result {
         match meta.take() {
             Some(meta) => drop(meta.send(Err(error))),
-            None => drop(chunks.blocking_send(Err(error.into()))),
+            None => drop(give(Err(error.into()))),
         }
     }
 }
@@ -166,10 +166,10 @@ fn apply_entries(
 /// The stream broke or is damaged, or the disk failed. The current ledger is untouched.
 pub fn receive(
     store: &Arc<dyn Store>,
-    chunks: &mut mpsc::Receiver<Result<Bytes, io::Error>>,
+    take: &mut dyn FnMut() -> Option<Chunk>,
 ) -> Result<Imported, StoreError> {
     let mut importer = Importer::new(Arc::clone(store))?;
-    while let Some(chunk) = chunks.blocking_recv() {
+    while let Some(chunk) = take() {
         let chunk = chunk.map_err(|error| StoreError::corrupt("a snapshot's stream", error))?;
         importer.push(&chunk)?;
     }
@@ -215,11 +215,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let store = Arc::clone(&self.store);
         let position =
             Position { applied: meta.last_log_id, membership: meta.last_membership.clone() };
+        let imported = match snapshot {
+            SnapshotData::Received(imported) => *imported,
+            SnapshotData::Outgoing(chunks) => {
+                let store = Arc::clone(&store);
+                self.rt.consume(chunks, move |take| receive(&store, take)).await?
+            }
+        };
         let install = move || -> Result<(), StoreError> {
-            let imported = match snapshot {
-                SnapshotData::Received(imported) => *imported,
-                SnapshotData::Outgoing(mut chunks) => receive(&store, &mut chunks)?,
-            };
             let mut batch = imported.batch;
             position.save(&mut batch)?;
             store.write(batch, Durability::Synced)

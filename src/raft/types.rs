@@ -44,8 +44,13 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = MemberNode,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
-        AsyncRuntime = openraft_rt_tokio::TokioRuntime,
+        AsyncRuntime = Runtime,
 );
+
+#[cfg(not(sim))]
+type Runtime = openraft_rt_tokio::TokioRuntime;
+#[cfg(sim)]
+type Runtime = super::sim_runtime::SimRuntime;
 
 type LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>;
 type CommittedLeaderId = <LeaderId as RaftLeaderId>::Committed;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Batch, Column, Durability, Pair, Reader, Store, StoreError, Visit, Write};
 
@@ -10,8 +10,8 @@ type Keys = BTreeMap<(Column, Vec<u8>), Vec<u8>>;
 
 #[derive(Debug, Default)]
 struct Contents {
-    /// What readers see.
-    current: Keys,
+    /// What readers see. A view shares it until it is changed.
+    current: Arc<Keys>,
     /// What a crash leaves.
     synced: Keys,
     /// Written to `current` but not yet to `synced`, in order.
@@ -28,7 +28,7 @@ impl MemoryStore {
     /// Forgets what was not synced, as a power cut does.
     pub fn crash(&self) {
         let mut contents = self.lock();
-        contents.current = contents.synced.clone();
+        contents.current = Arc::new(contents.synced.clone());
         contents.pending.clear();
     }
 
@@ -46,7 +46,13 @@ fn change(keys: &mut Keys, write: Write) {
             keys.remove(&(column, key));
         }
         Write::DeleteRange { column, from, to } => {
-            keys.retain(|(c, key), _| *c != column || *key < from || *key >= to);
+            if from < to {
+                let doomed: Vec<_> =
+                    keys.range((column, from)..(column, to)).map(|(key, _)| key.clone()).collect();
+                for key in doomed {
+                    keys.remove(&key);
+                }
+            }
         }
     }
 }
@@ -84,7 +90,7 @@ impl Reader for Keys {
 
 impl Reader for MemoryStore {
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Reader::get(&self.lock().current, column, key)
+        Reader::get(&*self.lock().current, column, key)
     }
 
     fn scan(
@@ -94,8 +100,8 @@ impl Reader for MemoryStore {
         to: &[u8],
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
-        // A copy, so that `visit` may use the store.
-        let current = self.lock().current.clone();
+        // Unlocked, so that `visit` may use the store.
+        let current = Arc::clone(&self.lock().current);
         current.scan(column, from, to, visit)
     }
 
@@ -107,8 +113,9 @@ impl Reader for MemoryStore {
 impl Store for MemoryStore {
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
         let contents = &mut *self.lock();
+        let current = Arc::make_mut(&mut contents.current);
         for write in batch.into_writes() {
-            change(&mut contents.current, write.clone());
+            change(current, write.clone());
             contents.pending.push(write);
         }
         if durability == Durability::Synced {
@@ -123,7 +130,7 @@ impl Store for MemoryStore {
         &self,
         read: &mut dyn FnMut(&dyn Reader) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let current = self.lock().current.clone();
-        read(&current)
+        let current = Arc::clone(&self.lock().current);
+        read(&*current)
     }
 }

@@ -5,12 +5,14 @@
 //! was not made durable. Begin with the traits.
 
 mod memory;
+#[cfg(not(sim))]
 mod rocks;
 mod stall;
 
 use std::ops::ControlFlow;
 
 pub use memory::MemoryStore;
+#[cfg(not(sim))]
 pub use rocks::RocksStore;
 pub use stall::{Stall, StallingStore};
 

@@ -10,7 +10,7 @@ use crate::lexer::{Kind, Token, tokens, without_tests};
 /// The rooms, lowest layer first. A room imports only from lower layers; those of the
 /// first layer, plain words, may use each other.
 const LAYERS: &[&[&str]] = &[
-    &["api", "clock", "ident", "limits", "observe", "record", "view"],
+    &["api", "clock", "ident", "limits", "observe", "record", "sim", "view"],
     &["rt"],
     &["config", "datadir", "net", "pool", "stego", "store"],
     &["client", "ledger", "peer"],
@@ -37,10 +37,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("openraft", &["src/raft/"]),
     ("openraft_rt_tokio", &["src/raft/"]),
     ("prometheus", &["src/node/status.rs", "src/observe/"]),
+    ("rand", &["src/raft/sim_runtime.rs"]),
     ("rocksdb", &["src/store/rocks.rs"]),
     ("serde_yaml", &["src/config/"]),
     ("tracing_subscriber", &["src/observe/log.rs"]),
-    ("turmoil", &["src/net/"]),
     ("ureq", &["src/client/"]),
     ("warp", &["src/http/"]),
 ];

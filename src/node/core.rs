@@ -1,0 +1,275 @@
+//! The consensus side of a node: formation, Raft, the detector and what other nodes ask
+//! of them, over a store and a port that are given. It serves no clients itself; they
+//! reach it through the [`Submitter`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{NodeError, hand_over, leadership, self_watch};
+use crate::config::ServeConfig;
+use crate::datadir::DataDir;
+use crate::detector::introspect::Health;
+use crate::detector::{self, Contact, Verdict};
+use crate::formation::{self, Formation, Membership};
+use crate::limits;
+use crate::net::gate::Gate;
+use crate::net::serve::ServeLimits;
+use crate::net::{self, TcpListener};
+use crate::observe::events::Events;
+use crate::observe::metrics::Metrics;
+use crate::peer::envelope::Sender;
+use crate::peer::link::Links;
+use crate::peer::routes::Routes;
+use crate::raft::{self, Consensus, LateConsensus};
+use crate::rt::RaftRt;
+use crate::service::submit::{self, Submitter};
+use crate::store::Store;
+use crate::view::LeaderView;
+
+/// How long the other founders wait for the first one before they form the cluster too.
+const FOUNDER_TURN: Duration = Duration::from_millis(700);
+/// How long the founders may take to be able to vote.
+const READY_MAX: Duration = Duration::from_millis(500);
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Core {
+    pub rt: RaftRt,
+    pub links: Links,
+    pub late: LateConsensus,
+    pub views: watch::Sender<Arc<LeaderView>>,
+    pub metrics: Arc<Metrics>,
+    pub events: Events,
+    pub contact: Contact,
+    pub verdict: Verdict,
+    pub health: Health,
+    store: Arc<dyn Store>,
+    mounts: formation::Mounts,
+    config: Arc<ServeConfig>,
+}
+
+impl Core {
+    /// # Errors
+    /// The data folder cannot be read.
+    pub fn open(
+        config: &ServeConfig,
+        rt: RaftRt,
+        store: Arc<dyn Store>,
+        datadir: Arc<DataDir>,
+    ) -> Result<Self, NodeError> {
+        let mounts = formation::Mounts::new(
+            rt.clone(),
+            datadir,
+            config.advertise.clone(),
+            config.raft_advertise.clone(),
+        )?;
+        Ok(Self {
+            links: Links::new(rt.clone(), Sender::new(config.id.clone()), Gate::default()),
+            late: LateConsensus::default(),
+            views: watch::Sender::default(),
+            metrics: Arc::new(Metrics::new()),
+            events: Events::new(config.id.clone()),
+            contact: Contact::default(),
+            verdict: Verdict::default(),
+            health: Health::default(),
+            rt,
+            store,
+            mounts,
+            config: Arc::new(config.clone()),
+        })
+    }
+
+    /// The way to the ledger for what serves clients.
+    pub fn submitter(&self) -> Submitter {
+        Submitter::new(
+            Arc::clone(&self.late),
+            self.views.subscribe(),
+            self.links.clone(),
+            self.health.clone(),
+        )
+    }
+
+    /// Mounts what other nodes ask.
+    pub fn mount(&self, routes: &mut Routes) {
+        raft::mount(routes, &self.late, &self.contact, &self.verdict);
+        let views = self.views.subscribe();
+        detector::mount(routes, &self.rt, &self.verdict, &views, &self.config.timings);
+        formation::mount(routes, &self.mounts, &self.late);
+        submit::mount(routes, &self.late, &self.health);
+        hand_over::mount(routes, &self.late, &self.links, &self.events);
+    }
+
+    /// Serves `routes` to peers, watches the leader and reports changes of leadership,
+    /// until the runtime stops.
+    pub fn start(&self, listener: TcpListener, routes: Routes) {
+        self.start_detector();
+        self.rt.spawn_until_stop(
+            "leadership",
+            leadership::report(
+                self.views.subscribe(),
+                self.events.clone(),
+                Arc::clone(&self.metrics),
+            ),
+        );
+        let peers = ServeLimits {
+            connections_max: limits::PEER_CONNECTIONS_MAX,
+            header_read_max: limits::HEADER_READ_MAX,
+            linger: Duration::ZERO,
+            drain_max: Duration::ZERO,
+        };
+        let service = routes.service_for(self.links.sender().clone(), self.links.gate().clone());
+        let stop = self.rt.token().clone();
+        let gate = self.links.gate().clone();
+        self.rt.spawn("Raft port", async move {
+            net::serve::serve(listener, Some(&gate), peers, stop, service).await;
+        });
+    }
+
+    fn start_detector(&self) {
+        let (campaigns, campaigning) = mpsc::channel(1);
+        self.rt.spawn_until_stop(
+            "campaigns",
+            raft::run_campaigns(
+                campaigning,
+                Arc::clone(&self.late),
+                Duration::from_millis(self.config.timings.campaign_spacing_ms),
+                self.events.clone(),
+                Arc::clone(&self.metrics),
+            ),
+        );
+        self.rt.spawn_until_stop(
+            "detector",
+            detector::run(detector::Parts {
+                timings: self.config.timings,
+                links: self.links.clone(),
+                views: self.views.subscribe(),
+                contact: self.contact.clone(),
+                verdict: self.verdict.clone(),
+                campaigns,
+                events: self.events.clone(),
+                metrics: Arc::clone(&self.metrics),
+            }),
+        );
+    }
+
+    /// Forms or joins a cluster, then runs until `stop` or until Raft fails.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn run(&self, stop: &CancellationToken) -> Result<(), NodeError> {
+        let formation = Formation {
+            mounts: self.mounts.clone(),
+            links: self.links.clone(),
+            peers: self.config.peers.clone(),
+            events: self.events.clone(),
+        };
+        let membership = self.rt.spawn("formation", async move { formation.run().await });
+        let membership = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            formed = membership => {
+                formed.map_err(|error| NodeError::Failed(error.to_string()))??
+            }
+        };
+        let (consensus, stuck) = self.start_consensus(membership).await?;
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            cause = consensus.failed() => Err(NodeError::Failed(cause)),
+            Ok(stalled) = stuck => Err(NodeError::DiskStuck {
+                folder: self.config.data_dir.clone(),
+                stalled,
+                limit_ms: self.config.timings.fsync_exit_ms,
+            }),
+        }
+    }
+
+    /// The second value hears when the disk is stuck for too long.
+    async fn start_consensus(
+        &self,
+        membership: Membership,
+    ) -> Result<(Consensus, oneshot::Receiver<Duration>), NodeError> {
+        // From here on strangers are refused.
+        self.links.sender().join(membership.cluster, membership.raft_id);
+        let consensus = Consensus::start(
+            raft::Parts {
+                me: membership.raft_id,
+                cluster: membership.cluster,
+                cluster_name: self.config.cluster_name.clone(),
+                timings: self.config.timings,
+                snapshots: self.config.snapshots,
+                rt: self.rt.clone(),
+                store: Arc::clone(&self.store),
+                links: self.links.clone(),
+                metrics: Arc::clone(&self.metrics),
+            },
+            self.views.clone(),
+        )
+        .await?;
+        let stuck = self_watch::start(self_watch::Parts {
+            consensus: consensus.clone(),
+            links: self.links.clone(),
+            timings: self.config.timings,
+            health: self.health.clone(),
+            events: self.events.clone(),
+            metrics: Arc::clone(&self.metrics),
+        })
+        .map_err(NodeError::Runtime)?;
+        // Set once, here.
+        let _ = self.late.set(consensus.clone());
+        let founding = found(consensus.clone(), self.links.clone(), membership);
+        self.rt.spawn_until_stop("founding", founding);
+        if !self.config.peers.is_empty() {
+            let configured = self.config.peers.iter().map(|peer| peer.raft_addr.clone()).collect();
+            let keeping = formation::keep_joined(
+                self.links.clone(),
+                self.mounts.clone(),
+                consensus.clone(),
+                configured,
+                self.events.clone(),
+            );
+            self.rt.spawn_until_stop("membership", keeping);
+        }
+        Ok((consensus, stuck))
+    }
+
+    /// A leader that stops hands over first, so that clients hardly notice.
+    pub async fn hand_over(&self) {
+        if let Some(consensus) = self.late.get() {
+            hand_over::before_stop(consensus, &self.links, &self.events).await;
+        }
+    }
+
+    /// Stops Raft.
+    pub async fn shutdown(&self) {
+        if let Some(consensus) = self.late.get() {
+            consensus.shutdown().await;
+        }
+    }
+}
+
+/// The first founder initialises Raft at once; the others only if it does not, one
+/// after the other. All would write the same entry, so any of them may.
+async fn found(consensus: Consensus, links: Links, membership: Membership) {
+    let founders: Vec<_> = membership.founders.iter().map(formation::Founder::member).collect();
+    let Some(turn) = founders.iter().position(|founder| founder.raft_id == consensus.me()) else {
+        return;
+    };
+    let mut views = consensus.views();
+    if turn > 0 {
+        let led = views.wait_for(|view| view.leader.is_some());
+        let wait = FOUNDER_TURN * u32::try_from(turn).unwrap_or(u32::MAX);
+        if tokio::time::timeout(wait, led).await.is_ok() {
+            return;
+        }
+    }
+    if matches!(consensus.is_initialized().await, Ok(true)) {
+        return;
+    }
+    // An election among nodes that cannot vote yet would only cost an election timeout.
+    consensus.await_founders(&links, &founders, READY_MAX).await;
+    if let Err(error) = consensus.initialize(&founders).await {
+        tracing::error!(cause = %error, "the cluster could not be initialised");
+    }
+}

@@ -1,0 +1,227 @@
+//! One host: what survives its process (disk, database, address), and its process.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use stegcluster::config::{PeerConfig, ServeConfig, Snapshots, Timings};
+use stegcluster::datadir::DataDir;
+use stegcluster::ident::NodeName;
+use stegcluster::net;
+use stegcluster::node::{Core, NodeError};
+use stegcluster::observe::log::LogFormat;
+use stegcluster::peer::routes::Routes;
+use stegcluster::rt::RaftRt;
+use stegcluster::sim::{self, disk, process};
+use tokio_util::sync::CancellationToken;
+
+use crate::disk::SimStore;
+use crate::properties::Checks;
+use crate::trace;
+
+const RAFT_PORT: u16 = 5001;
+const CLIENT_PORT: u16 = 8081;
+
+/// What a process is, for the harness: its core, and how to ask it to stop.
+#[derive(Clone)]
+pub struct Running {
+    pub core: Core,
+    pub stop: CancellationToken,
+}
+
+/// What the harness knows of the process.
+#[derive(Default)]
+struct Process {
+    running: Option<Running>,
+    /// Raised at each start, so that the end of an old process is not taken for the new one's.
+    number: u64,
+    started: bool,
+}
+
+/// See the module.
+pub struct Host {
+    pub name: NodeName,
+    pub ip: IpAddr,
+    config: ServeConfig,
+    store: Mutex<Arc<SimStore>>,
+    process: Arc<Mutex<Process>>,
+    checks: Arc<Checks>,
+}
+
+fn ip_of(index: usize) -> IpAddr {
+    Ipv4Addr::new(10, 0, 0, u8::try_from(index + 1).unwrap()).into()
+}
+
+fn name_of(index: usize) -> NodeName {
+    format!("n{}", index + 1).parse().unwrap()
+}
+
+fn peer(index: usize) -> PeerConfig {
+    let ip = ip_of(index);
+    PeerConfig {
+        name: name_of(index),
+        http_addr: format!("{ip}:{CLIENT_PORT}"),
+        raft_addr: format!("{ip}:{RAFT_PORT}"),
+    }
+}
+
+impl Host {
+    /// Host number `index` of `hosts`.
+    pub fn new(index: usize, hosts: usize, snapshots: Snapshots, checks: Arc<Checks>) -> Self {
+        let me = peer(index);
+        let ip = ip_of(index);
+        let config = ServeConfig {
+            cluster_name: "sim".into(),
+            id: me.name.clone(),
+            listen: SocketAddr::new(ip, CLIENT_PORT),
+            raft_listen: SocketAddr::new(ip, RAFT_PORT),
+            advertise: me.http_addr,
+            raft_advertise: me.raft_addr,
+            peers: (0..hosts).filter(|other| *other != index).map(peer).collect(),
+            data_dir: format!("/data/{}", me.name).into(),
+            cover: None,
+            solo_after: None,
+            supervise: false,
+            codec_threads: 1,
+            log_format: LogFormat::Text,
+            log_filter: "off".into(),
+            timings: Timings::default(),
+            snapshots,
+        };
+        Self { name: me.name, ip, config, store: Mutex::default(), process: Arc::default(), checks }
+    }
+
+    /// The process, once it has opened its data folder and until it ends.
+    pub fn running(&self) -> Option<Running> {
+        self.process.lock().unwrap().running.clone()
+    }
+
+    /// True from its start to its end.
+    pub fn is_started(&self) -> bool {
+        self.process.lock().unwrap().started
+    }
+
+    /// Starts the process, unless it runs.
+    pub fn start(&self) {
+        let number = {
+            let mut process = self.process.lock().unwrap();
+            if process.started {
+                return;
+            }
+            process.started = true;
+            process.number += 1;
+            process.number
+        };
+        trace::line(format_args!("{} starts", self.name));
+        let store = Arc::clone(&self.store.lock().unwrap());
+        let main = Main {
+            config: self.config.clone(),
+            store,
+            process: Arc::clone(&self.process),
+            number,
+            checks: Arc::clone(&self.checks),
+        };
+        let main = process::spawn_on(self.ip, main.run());
+        let (name, ip, shared) = (self.name.clone(), self.ip, Arc::clone(&self.process));
+        // Not the host's own: it sees the process end by itself.
+        #[allow(clippy::disallowed_methods, reason = "a task of the simulation's own")]
+        tokio::spawn(async move {
+            let ended = main.await;
+            let mut process = shared.lock().unwrap();
+            if process.number == number && process.started {
+                match ended {
+                    Ok(Ok(())) => trace::line(format_args!("{name} stopped")),
+                    Ok(Err(error)) => trace::line(format_args!("{name} failed: {error}")),
+                    Err(error) => trace::line(format_args!("{name} ended: {error}")),
+                }
+                process.started = false;
+                process.running = None;
+                drop(process);
+                process::kill(ip);
+            }
+        });
+    }
+
+    /// SIGTERM: the process hands over and ends by itself.
+    pub fn stop(&self) {
+        if let Some(running) = self.running() {
+            running.stop.cancel();
+        }
+    }
+
+    /// SIGKILL: the kernel lives, and refuses.
+    pub fn kill(&self) {
+        {
+            let mut process = self.process.lock().unwrap();
+            process.started = false;
+            process.running = None;
+        }
+        process::kill(self.ip);
+    }
+
+    /// The machine falls silent, and what its disk had not synced is lost.
+    pub fn power_off(&self) {
+        sim::net::power_off(self.ip);
+        self.kill();
+        self.store.lock().unwrap().power_off();
+    }
+
+    pub fn power_on(&self) {
+        sim::net::power_on(self.ip);
+    }
+
+    /// A new, empty disk. The process must not run.
+    pub fn wipe(&self) {
+        disk::replace(self.ip);
+        *self.store.lock().unwrap() = Arc::default();
+    }
+}
+
+/// The process's main function, and what it is given.
+struct Main {
+    config: ServeConfig,
+    store: Arc<SimStore>,
+    process: Arc<Mutex<Process>>,
+    number: u64,
+    checks: Arc<Checks>,
+}
+
+impl Main {
+    async fn run(self) -> Result<(), NodeError> {
+        let rt = RaftRt::new(tokio::runtime::Handle::current());
+        let listener = net::listen(self.config.raft_listen, "Raft port").await?;
+        // As long as a database takes to open.
+        sim::pass(Duration::from_millis(5)).await;
+        let datadir = Arc::new(DataDir::open(&self.config.data_dir, &self.config.id)?);
+        let core = Core::open(&self.config, rt, self.store, datadir)?;
+        let mut routes = Routes::default();
+        core.mount(&mut routes);
+        let stop = CancellationToken::new();
+        {
+            let mut process = self.process.lock().unwrap();
+            if process.number == self.number && process.started {
+                process.running = Some(Running { core: core.clone(), stop: stop.clone() });
+            }
+        }
+        let node = self.config.id.clone();
+        #[allow(clippy::disallowed_methods, reason = "the harness's own eye, not the node's")]
+        tokio::spawn(observe(node, core.clone(), self.checks));
+        core.start(listener, routes);
+        let result = core.run(&stop).await;
+        core.hand_over().await;
+        core.shutdown().await;
+        result
+    }
+}
+
+/// Tells the checks of every view that the node publishes.
+async fn observe(node: NodeName, core: Core, checks: Arc<Checks>) {
+    let mut views = core.views.subscribe();
+    // Its own sender must not keep the channel open.
+    let links = core.links.clone();
+    drop(core);
+    while views.changed().await.is_ok() {
+        let view = views.borrow_and_update().clone();
+        checks.saw(&node, links.sender().cluster(), &view);
+    }
+}

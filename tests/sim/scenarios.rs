@@ -1,0 +1,197 @@
+//! What must happen, and how fast, after one fault in a healthy cluster: the promises that
+//! are made to operators, each with a run of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stegcluster::clock;
+use stegcluster::ident::{RaftId, Term};
+use stegcluster::sim;
+
+use crate::clients;
+use crate::cluster::Cluster;
+use crate::faults::Fault;
+use crate::properties::liveness;
+use crate::run::scenario;
+
+/// Runs `body` on a healthy cluster of `hosts`, with several seeds, and all checks.
+fn with_cluster<F, Fut>(hosts: usize, body: F)
+where
+    F: Fn(Arc<Cluster>, usize) -> Fut + Send + Copy + 'static,
+    Fut: Future<Output = ()>,
+{
+    for seed in 1..=10 {
+        let outcome = scenario(seed, None, move |_| async move {
+            let cluster = Arc::new(Cluster::new(hosts, Default::default()));
+            cluster.hosts.iter().for_each(|host| host.start());
+            if liveness::await_whole(&cluster).await.is_some() {
+                // Long enough for every follower's watch to be held.
+                sim::pass(Duration::from_millis(500)).await;
+                for host in &cluster.hosts {
+                    clients::put_new(&cluster, host).await;
+                }
+                body(Arc::clone(&cluster), cluster.leader().unwrap()).await;
+            }
+            (cluster, Duration::ZERO)
+        });
+        assert!(outcome.violations.is_empty(), "{}", crate::seeds::report(seed, &outcome));
+    }
+}
+
+fn must(cluster: &Cluster, holds: bool, what: impl FnOnce() -> String) {
+    if !holds {
+        cluster.checks.violation(what());
+    }
+}
+
+/// Simulated milliseconds from now until a write through a survivor is acknowledged.
+async fn until_served(cluster: &Arc<Cluster>, gone: usize) -> f64 {
+    let began = clock::now();
+    let survivor = cluster.hosts[(gone + 1) % cluster.hosts.len()].clone();
+    while !clients::put_new(cluster, &survivor).await {}
+    clock::millis(began.elapsed())
+}
+
+fn agreed(cluster: &Cluster) -> Option<(RaftId, Term)> {
+    liveness::whole(cluster)
+}
+
+/// Holds the leader to its term while `fault` lasts and after it.
+async fn changes_nothing(cluster: &Arc<Cluster>, fault: Fault) {
+    let (leader, term) = agreed(cluster).unwrap();
+    cluster.checks.lock().terms.begin_calm(leader, term);
+    fault.begin(cluster).await;
+    sim::pass(Duration::from_secs(4)).await;
+    fault.end(cluster).await;
+    sim::pass(Duration::from_secs(5)).await;
+    must(cluster, agreed(cluster) == Some((leader, term)), || {
+        format!("after {fault:?} the cluster is not as it was")
+    });
+}
+
+#[test]
+fn a_killed_leader_is_succeeded_in_a_few_round_trips() {
+    with_cluster(3, |cluster, leader| async move {
+        Fault::Kill(leader).begin(&cluster).await;
+        let ms = until_served(&cluster, leader).await;
+        // A hop takes up to 1 ms here and an fsync up to 2 ms.
+        must(&cluster, ms <= 60.0, || format!("served {ms} ms after the kill"));
+    });
+}
+
+#[test]
+fn a_silent_leader_is_succeeded_within_some_probes() {
+    for make in [Fault::PowerOff as fn(usize) -> Fault, Fault::Freeze, Fault::Isolate, Fault::Mute]
+    {
+        with_cluster(3, move |cluster, leader| async move {
+            make(leader).begin(&cluster).await;
+            let ms = until_served(&cluster, leader).await;
+            must(&cluster, ms <= 600.0, || format!("served {ms} ms after {:?}", make(leader)));
+            make(leader).end(&cluster).await;
+            liveness::await_whole(&cluster).await;
+        });
+    }
+}
+
+#[test]
+fn a_leader_that_wakes_serves_nothing_old() {
+    with_cluster(3, |cluster, leader| async move {
+        let (_, before) = agreed(&cluster).unwrap();
+        Fault::Freeze(leader).begin(&cluster).await;
+        until_served(&cluster, leader).await;
+        Fault::Freeze(leader).end(&cluster).await;
+        // Its answer, if it gives one, is checked against what was acknowledged meanwhile.
+        let old = cluster.hosts[leader].clone();
+        clients::read_once(&cluster, &old).await;
+        let whole = liveness::await_whole(&cluster).await;
+        must(&cluster, whole.is_some_and(|(_, term)| term > before), || {
+            "the old leader leads on after it was succeeded".into()
+        });
+    });
+}
+
+#[test]
+fn one_follower_that_cannot_reach_the_leader_deposes_nobody() {
+    with_cluster(3, |cluster, leader| async move {
+        let follower = (leader + 1) % 3;
+        changes_nothing(&cluster, Fault::CutBoth(leader, follower)).await;
+        changes_nothing(&cluster, Fault::Cut(leader, follower)).await;
+        changes_nothing(&cluster, Fault::Cut(follower, leader)).await;
+    });
+}
+
+#[test]
+fn a_follower_that_comes_back_with_an_old_log_deposes_nobody() {
+    with_cluster(3, |cluster, leader| async move {
+        let follower = (leader + 2) % 3;
+        for fault in [Fault::Kill(follower), Fault::Isolate(follower), Fault::Freeze(follower)] {
+            changes_nothing(&cluster, fault).await;
+        }
+    });
+}
+
+#[test]
+fn a_wall_clock_that_jumps_changes_nothing() {
+    with_cluster(3, |cluster, leader| async move {
+        for (host, ms) in [(leader, 3_600_000), (leader, -3_600_000), ((leader + 1) % 3, 60_000)] {
+            changes_nothing(&cluster, Fault::Clock(host, ms)).await;
+        }
+    });
+}
+
+#[test]
+fn two_followers_of_five_that_see_no_leader_are_no_quorum() {
+    with_cluster(5, |cluster, leader| async move {
+        let (one, other) = ((leader + 1) % 5, (leader + 2) % 5);
+        Fault::CutBoth(leader, one).begin(&cluster).await;
+        changes_nothing(&cluster, Fault::CutBoth(leader, other)).await;
+    });
+}
+
+#[test]
+fn a_wiped_node_comes_back_under_a_new_number() {
+    with_cluster(3, |cluster, leader| async move {
+        let wiped = (leader + 1) % 3;
+        let number = |cluster: &Cluster| {
+            cluster.hosts[wiped].running().and_then(|running| running.core.views.borrow().me)
+        };
+        let before = number(&cluster);
+        Fault::Wipe(wiped).begin(&cluster).await;
+        Fault::Wipe(wiped).end(&cluster).await;
+        liveness::await_whole(&cluster).await;
+        let after = number(&cluster);
+        must(&cluster, after.is_some() && after > before, || {
+            format!("member {before:?} came back from an empty disk as {after:?}")
+        });
+        let host = cluster.hosts[wiped].clone();
+        must(&cluster, clients::read_once(&cluster, &host).await, || "it serves no reads".into());
+    });
+}
+
+#[test]
+fn without_a_majority_nothing_is_formed() {
+    for seed in 1..=10 {
+        let outcome = scenario(seed, None, |_| async {
+            let cluster = Arc::new(Cluster::new(3, Default::default()));
+            for (a, b) in cluster.directions() {
+                cluster.cut(a, b);
+            }
+            cluster.hosts.iter().for_each(|host| host.start());
+            sim::pass(Duration::from_secs(20)).await;
+            for host in &cluster.hosts {
+                let formed = host.running().and_then(|r| r.core.links.sender().cluster());
+                must(&cluster, formed.is_none(), || format!("{} formed {formed:?}", host.name));
+            }
+            cluster.mend(0, 1);
+            cluster.mend(1, 0);
+            sim::pass(Duration::from_secs(10)).await;
+            // The third finds it formed.
+            for (a, b) in cluster.directions() {
+                cluster.mend(a, b);
+            }
+            liveness::await_whole(&cluster).await;
+            (cluster, Duration::ZERO)
+        });
+        assert!(outcome.violations.is_empty(), "{}", crate::seeds::report(seed, &outcome));
+    }
+}

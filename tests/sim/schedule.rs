@@ -1,0 +1,129 @@
+//! Draws a run from its seed: how many hosts, what goes wrong, for how long.
+
+use std::time::Duration;
+
+use stegcluster::config::Snapshots;
+use stegcluster::sim::random::Random;
+
+use crate::faults::Fault;
+
+/// Faults that happen at once, and the time until they end.
+#[derive(Debug, Clone)]
+pub struct Episode {
+    pub faults: Vec<Fault>,
+    pub lasts: Duration,
+}
+
+/// Which faults are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mix {
+    All,
+    /// Only losses of power, on disks that take their time.
+    Power,
+    /// Only partitions and frozen processes.
+    Silence,
+}
+
+/// See the module.
+pub struct Schedule {
+    random: Random,
+    mix: Mix,
+    pub hosts: usize,
+    pub snapshots: Snapshots,
+    pub episodes: u64,
+    /// Polls in a thousand that are put off.
+    pub shuffle: u64,
+    /// A segment usually takes up to so many milliseconds.
+    pub delay_ms: u64,
+}
+
+impl Schedule {
+    pub fn new(seed: u64, mix: Mix) -> Self {
+        let mut random = Random::new(seed ^ 0x5eed_5eed_5eed_5eed);
+        let hosts = if random.chance(65) { 3 } else { 5 };
+        // Every second run compacts its log all the time, so that snapshots are sent.
+        let snapshots = if random.chance(50) {
+            Snapshots { every_entries: 20, keep_entries: 10 }
+        } else {
+            Snapshots::default()
+        };
+        let episodes = random.within(3..=6);
+        let shuffle = *random.pick(&[0, 20, 100]);
+        let delay_ms = *random.pick(&[0, 1, 1, 4]);
+        Self { random, mix, hosts, snapshots, episodes, shuffle, delay_ms }
+    }
+
+    pub fn millis(&mut self, shortest: u64, longest: u64) -> Duration {
+        Duration::from_millis(self.random.within(shortest..=longest))
+    }
+
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.random.chance(percent)
+    }
+
+    /// Any host, but every second time the leader.
+    fn victim(&mut self, leader: usize) -> usize {
+        if self.random.chance(50) { leader } else { self.other(usize::MAX) }
+    }
+
+    /// Any host but `not`.
+    fn other(&mut self, not: usize) -> usize {
+        loop {
+            let host = self.random.within(0..=self.hosts as u64 - 1) as usize;
+            if host != not {
+                return host;
+            }
+        }
+    }
+
+    /// What goes wrong next. `wipe`: a disk may be lost now.
+    pub fn episode(&mut self, leader: usize, wipe: bool) -> Episode {
+        let mut faults = vec![self.fault(leader)];
+        while faults.len() < 3 && self.random.chance(35) {
+            let another = self.fault(leader);
+            if !faults.contains(&another) {
+                faults.push(another);
+            }
+        }
+        if wipe && self.mix == Mix::All && self.random.chance(12) {
+            let host = self.victim(leader);
+            faults = vec![Fault::Wipe(host)];
+        }
+        let lasts =
+            if self.random.chance(30) { self.millis(10, 300) } else { self.millis(300, 5000) };
+        Episode { faults, lasts }
+    }
+
+    fn fault(&mut self, leader: usize) -> Fault {
+        let host = self.victim(leader);
+        let other = self.other(host);
+        let all = 0..=20;
+        let kind = match self.mix {
+            Mix::All => self.random.within(all),
+            Mix::Power => *self.random.pick(&[2, 3, 3, 15, 15]),
+            Mix::Silence => *self.random.pick(&[4, 4, 5, 6, 7, 8, 9, 10, 11]),
+        };
+        match kind {
+            0 => Fault::Stop(host),
+            1 => Fault::Kill(host),
+            2 => Fault::PowerOff(host),
+            3 => Fault::PowerOffAll,
+            4 | 18 => Fault::Freeze(host),
+            5 => Fault::Cut(host, other),
+            6 => Fault::CutBoth(host, other),
+            7 => Fault::Deaf(host),
+            8 => Fault::Mute(host),
+            9 => Fault::Isolate(host),
+            10 => Fault::Split(host, self.random.within(1..=self.hosts as u64 - 1) as usize),
+            11 => Fault::Bridge(host),
+            12 => Fault::Delay(self.random.within(2..=60)),
+            13 => Fault::Loss(self.random.within(1..=20)),
+            14 => Fault::SlowDisk(host, self.random.within(20..=800)),
+            15 => Fault::SlowDisks(self.random.within(5..=100)),
+            16 => Fault::StuckDisk(host),
+            17 => Fault::FailingDisk(host),
+            19 => Fault::Clock(host, self.random.within(0..=7_200_000) as i64 - 3_600_000),
+            _ => Fault::KillAll,
+        }
+    }
+}

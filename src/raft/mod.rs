@@ -246,14 +246,20 @@ impl Consensus {
 
     /// Waits until this node has applied `index`.
     ///
+    /// # Errors
+    /// Raft has stopped before: this node's ledger may be behind for good.
+    ///
     /// # Cancel safety
     /// Safe: it only waits.
-    pub async fn applied(&self, index: u64) {
+    pub async fn applied(&self, index: u64) -> Result<(), ProposeError> {
         let mut metrics = self.raft.data_metrics();
         loop {
             let applied = metrics.borrow_watched().last_applied.map_or(0, |last| last.index());
-            if applied >= index || metrics.changed().await.is_err() {
-                return;
+            if applied >= index {
+                return Ok(());
+            }
+            if metrics.changed().await.is_err() {
+                return Err(ProposeError::Stopped("the Raft task ended".into()));
             }
         }
     }

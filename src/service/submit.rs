@@ -122,9 +122,11 @@ impl Submitter {
             .await?;
         let consensus = self.late.get().ok_or(SubmitError::NotReady)?;
         let rest = READ_MAX.saturating_sub(started.elapsed());
-        tokio::time::timeout(rest, consensus.applied(index))
-            .await
-            .map_err(|_| self.no_quorum(READ_MAX))
+        match tokio::time::timeout(rest, consensus.applied(index)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(SubmitError::Stopped),
+            Err(_) => Err(self.no_quorum(READ_MAX)),
+        }
     }
 
     /// This node's copy; `None` until it belongs to a cluster.

@@ -130,16 +130,18 @@ impl Consensus {
             "leader view",
             view::publish(me, raft.clone(), views, metrics, timings.election_timeout_max_ms),
         );
-        Ok(Self {
+        let consensus = Self {
             me,
             cluster,
             raft,
-            rt,
+            rt: rt.clone(),
             store,
             view,
             snapshot_slot: Arc::default(),
             members_slot: Arc::default(),
-        })
+        };
+        rt.spawn_until_stop("membership changes", consensus.clone().keep_changes_finished());
+        Ok(consensus)
     }
 
     pub fn me(&self) -> RaftId {

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use openraft::ChangeMembers;
+use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
+use openraft::{ChangeMembers, ServerState};
 
 use super::Consensus;
 use super::types::{MemberNode, TypeConfig};
@@ -14,6 +15,9 @@ use crate::view::Member;
 
 /// How long a new node may take to receive the ledger before the attempt is given up.
 const CATCH_UP_MAX: Duration = Duration::from_secs(60);
+
+/// Between two attempts to finish a change of membership.
+const FINISH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Why the membership is as it was.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -55,6 +59,7 @@ impl Consensus {
     /// See [`MembersError`].
     pub async fn admit(&self, member: &Member) -> Result<(), MembersError> {
         let Ok(_slot) = self.members_slot.try_lock() else { return Err(MembersError::Busy) };
+        self.finish_change().await?;
         let view = self.view();
         if !view.i_lead() {
             return Err(MembersError::NotLeader);
@@ -90,6 +95,51 @@ impl Consensus {
         tracing::info!(peer = %member.name, replaces = ?replaced, "making the learner a voter");
         // A member that is not a voter afterwards leaves, and its number with it.
         self.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), false).await?;
+        Ok(())
+    }
+
+    /// Finishes, whenever this node leads, what a former leader left half done, until Raft
+    /// stops. A change of voters takes two entries, and between them both sets of voters
+    /// must agree; a leader that is lost there would leave a member that is gone for good
+    /// in every quorum.
+    pub(super) async fn keep_changes_finished(self) {
+        let mut metrics = self.raft.metrics();
+        loop {
+            if self.is_half_changed() {
+                // A change of this node's own holds the slot until it is done.
+                let _slot = self.members_slot.lock().await;
+                if let Err(error) = self.finish_change().await {
+                    tracing::debug!(cause = %error, "the change of membership cannot be finished yet");
+                    tokio::time::sleep(FINISH_INTERVAL).await;
+                }
+            }
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// True where this node leads, and the voters are between two sets.
+    fn is_half_changed(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        metrics.state == ServerState::Leader && membership.get_joint_config().len() > 1
+    }
+
+    /// Makes the newer of two sets of voters the only one. The caller holds the slot.
+    async fn finish_change(&self) -> Result<(), MembersError> {
+        if !self.is_half_changed() {
+            return Ok(());
+        }
+        let newer = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            metrics.membership_config.membership().get_joint_config().last().cloned()
+        };
+        let Some(newer) = newer else { return Ok(()) };
+        tracing::info!(voters = ?newer, "finishing a change of membership that was left half done");
+        self.raft.change_membership(ChangeMembers::ReplaceAllVoters(newer), false).await?;
         Ok(())
     }
 }

@@ -135,18 +135,20 @@ impl Consensus {
             "leader view",
             view::publish(me, raft.clone(), views, metrics, timings.election_timeout_max_ms),
         );
-        Ok(Self {
+        let consensus = Self {
             me,
             cluster,
             raft,
-            rt,
+            rt: rt.clone(),
             store,
             view,
             snapshot_slot: Arc::default(),
             members_slot: Arc::default(),
             handing_over: hand_over::UnderWay::default(),
             writer,
-        })
+        };
+        rt.spawn_until_stop("membership changes", consensus.clone().keep_changes_finished());
+        Ok(consensus)
     }
 
     pub fn me(&self) -> RaftId {
@@ -253,14 +255,20 @@ impl Consensus {
 
     /// Waits until this node has applied `index`.
     ///
+    /// # Errors
+    /// Raft has stopped before: this node's ledger may be behind for good.
+    ///
     /// # Cancel safety
     /// Safe: it only waits.
-    pub async fn applied(&self, index: u64) {
+    pub async fn applied(&self, index: u64) -> Result<(), ProposeError> {
         let mut metrics = self.raft.data_metrics();
         loop {
             let applied = metrics.borrow_watched().last_applied.map_or(0, |last| last.index());
-            if applied >= index || metrics.changed().await.is_err() {
-                return;
+            if applied >= index {
+                return Ok(());
+            }
+            if metrics.changed().await.is_err() {
+                return Err(ProposeError::Stopped("the Raft task ended".into()));
             }
         }
     }

@@ -150,9 +150,11 @@ impl Submitter {
         let consensus = self.late.get().ok_or(SubmitError::NotReady)?;
         let rest = READ_MAX.saturating_sub(started.elapsed());
         tokio::select! {
-            applied = tokio::time::timeout(rest, consensus.applied(index)) => {
-                applied.map_err(|_| self.no_quorum(READ_MAX))
-            }
+            applied = tokio::time::timeout(rest, consensus.applied(index)) => match applied {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(SubmitError::Stopped),
+                Err(_) => Err(self.no_quorum(READ_MAX)),
+            },
             condition = hopeless(&self.health, false, true) => Err(SubmitError::Unwell { condition }),
         }
     }

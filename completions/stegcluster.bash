@@ -40,6 +40,9 @@ _stegcluster() {
             stegcluster,status)
                 cmd="stegcluster__subcmd__status"
                 ;;
+            stegcluster,transfer-leader)
+                cmd="stegcluster__subcmd__transfer__subcmd__leader"
+                ;;
             stegcluster__subcmd__records,get)
                 cmd="stegcluster__subcmd__records__subcmd__get"
                 ;;
@@ -53,7 +56,7 @@ _stegcluster() {
 
     case "${cmd}" in
         stegcluster)
-            opts="-h -V --help --version serve status kill-leader bench failover-drill embed extract records"
+            opts="-h -V --help --version serve status kill-leader transfer-leader bench failover-drill embed extract records"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -392,6 +395,32 @@ _stegcluster() {
                     return 0
                     ;;
                 --timeout-ms)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__transfer__subcmd__leader)
+            opts="-h --servers --to --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --json)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

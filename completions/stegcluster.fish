@@ -29,6 +29,7 @@ complete -c stegcluster -n "__fish_stegcluster_needs_command" -s V -l version -d
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "serve" -d 'Run a node'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "status" -d 'Show the cluster: who leads, who is up, and how many nodes it can still lose'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "kill-leader" -d 'Crash the leader, wait for the new one, and show how long it took'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "transfer-leader" -d 'Hand leadership to another node, without a failed request'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "bench" -d 'Load the cluster and report latencies, errors and the longest gap'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "failover-drill" -d 'Kill the leader under load, again and again, and account for every acknowledged record'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "embed" -d 'Hide a file in a picture; the embed is entered in the ledger'
@@ -58,6 +59,10 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l 
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l timeout-ms -d 'Milliseconds to wait for the new leader' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l json -d 'Print JSON instead of a sentence'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l to -d 'The node that shall lead [default: the one whose log is most current]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l json -d 'Write a report as JSON to this file, `-` for standard output' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l servers -d 'Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l local -d 'Start this many nodes on this machine instead, in a temporary folder' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l clients -d 'Clients that ask at the same time' -r

@@ -24,7 +24,7 @@ use crate::http::PauseGate;
 use crate::limits;
 use crate::net::gate::Gate;
 use crate::net::serve::ServeLimits;
-use crate::net::{self, ListenError, TcpListener};
+use crate::net::{self, ListenError, Reserved, TcpListener};
 use crate::observe::events::Events;
 use crate::observe::metrics::Metrics;
 use crate::peer::envelope::Sender;
@@ -47,6 +47,8 @@ const OPERATIONS_MAX: usize = 16;
 const FOUNDER_TURN: Duration = Duration::from_millis(700);
 /// How long the founders may take to be able to vote.
 const READY_MAX: Duration = Duration::from_millis(500);
+/// How long the client port waits for a leader before it opens without one.
+const LED_MAX: Duration = Duration::from_millis(300);
 /// How long tasks for clients may take to end when the node stops. Longer than the port may.
 const CLIENTS_MAX: Duration = Duration::from_secs(7);
 
@@ -141,7 +143,7 @@ fn read_cover(config: &ServeConfig) -> Result<Bytes, NodeError> {
 struct Node {
     runtimes: Runtimes,
     raft_listener: TcpListener,
-    client_listener: TcpListener,
+    client_port: Reserved,
     store: Arc<dyn Store>,
     stall: Stall,
     datadir: Arc<DataDir>,
@@ -163,12 +165,7 @@ impl Node {
     ) -> Result<Self, NodeError> {
         // Ports first: the likeliest mistake, and nothing has been written yet.
         let raft_listener = net::listen(config.raft_listen, "Raft port").await?;
-        let listening = net::listen(config.listen, "client port");
-        let client_listener = runtimes
-            .client
-            .spawn("listen", listening)
-            .await
-            .map_err(|error| NodeError::Failed(error.to_string()))??;
+        let client_port = net::reserve(config.listen, "client port").await?;
         let folder = datadir.store();
         let store = runtimes
             .raft
@@ -184,7 +181,7 @@ impl Node {
         Ok(Self {
             runtimes: runtimes.clone(),
             raft_listener,
-            client_listener,
+            client_port,
             store: Arc::new(StallingStore::new(store, stall.clone())),
             stall,
             datadir,
@@ -274,8 +271,12 @@ impl Node {
             config: config.clone(),
         };
         let (clients, events) = (self.runtimes.client.clone(), self.events.clone());
-        let port = self.serve_ports(routes, operator, statuses, (stats, health), pause, config);
-        let result = watch_over(membership, starter, stop).await;
+        let (port, not_listening) =
+            self.serve_ports(routes, operator, statuses, (stats, health), pause, config);
+        let result = tokio::select! {
+            result = watch_over(membership, starter, stop) => result,
+            Ok(error) = not_listening => Err(NodeError::Listen(error)),
+        };
         if !matches!(result, Err(NodeError::DiskStuck { .. })) {
             let consensus = late.get();
             if let Some(consensus) = consensus {
@@ -323,7 +324,8 @@ impl Node {
         );
     }
 
-    /// Opens both ports to the world; the token ends the client port.
+    /// Opens both ports to the world; the token ends the client port, and the receiver hears
+    /// why that could not be opened.
     fn serve_ports(
         self,
         routes: Routes,
@@ -332,7 +334,8 @@ impl Node {
         (stats, health): (RequestStats, Health),
         pause: PauseGate,
         config: &ServeConfig,
-    ) -> CancellationToken {
+    ) -> (CancellationToken, oneshot::Receiver<ListenError>) {
+        let mut views = self.views.subscribe();
         let submitter = Submitter::new(
             Arc::clone(&self.late),
             self.views.subscribe(),
@@ -378,16 +381,23 @@ impl Node {
             node = %config.id, listen = %config.listen, raft_listen = %config.raft_listen,
             "node started"
         );
-        client_rt.spawn(
-            "client port",
-            net::serve::serve(
-                self.client_listener,
-                clients,
-                stop.clone(),
-                crate::http::service_for(service, pause),
-            ),
-        );
-        stop
+        let (failed, not_listening) = oneshot::channel();
+        let (port, stopped) = (self.client_port, stop.clone());
+        client_rt.spawn("client port", async move {
+            // A returning node's clients would wait for its first word of the leader, and the
+            // other nodes serve them at once.
+            let led = views.wait_for(|view| view.leader.is_some());
+            let _ = tokio::time::timeout(LED_MAX, led).await;
+            match port.listen() {
+                Ok(listener) => {
+                    let service_for = crate::http::service_for(service, pause);
+                    net::serve::serve(listener, clients, stopped, service_for).await;
+                }
+                // Nobody hears it where the node is ending already.
+                Err(error) => drop(failed.send(error)),
+            }
+        });
+        (stop, not_listening)
     }
 }
 

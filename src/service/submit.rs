@@ -30,8 +30,10 @@ const READ_INDEX: &str = "/service/read-index";
 /// How a leader without a quorum refuses other nodes.
 const NO_QUORUM: StatusCode = StatusCode::GATEWAY_TIMEOUT;
 
-/// Pause before the next attempt where nothing says that the view will change.
-const RETRY_PAUSE: Duration = Duration::from_millis(5);
+/// First pause before the next attempt where nothing says that the view will change: a new
+/// leader takes entries a round trip after it won. Twice as long each time after.
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(1);
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(16);
 
 /// A record was not acknowledged, or a read could not be made linearizable.
 /// The outcome of a submitted record is unknown: a retry under the same id is safe.
@@ -174,6 +176,7 @@ impl Submitter {
     {
         let deadline = clock::now() + within;
         let mut views = self.views.clone();
+        let mut pause = RETRY_PAUSE_MIN;
         loop {
             let (leader, term) = {
                 let view = views.borrow_and_update();
@@ -202,12 +205,12 @@ impl Submitter {
             }
             // The next view may bring a leader; and a leader that refused for a moment
             // may soon be ready.
-            let pause = tokio::time::sleep(RETRY_PAUSE);
             tokio::select! {
-                changed = views.changed() => if changed.is_err() {
-                    return Err(SubmitError::Stopped);
+                changed = views.changed() => match changed {
+                    Ok(()) => pause = RETRY_PAUSE_MIN,
+                    Err(_) => return Err(SubmitError::Stopped),
                 },
-                () = pause => {}
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_PAUSE_MAX),
             }
             if clock::now() >= deadline {
                 return Err(self.no_quorum(within));

@@ -6,8 +6,10 @@
 
 mod failover;
 mod formation;
+mod hand_over;
 mod lone;
 mod mistakes;
 mod pictures;
+mod silent;
 mod snapshots;
 mod support;

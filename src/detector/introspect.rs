@@ -225,14 +225,11 @@ mod tests {
         }
     }
 
+    type Told = (Vec<(u64, Condition)>, Vec<(u64, Step)>);
+
     /// Looks every tick from `from` to `to`; every change of condition and every step, with
     /// its time.
-    fn run(
-        core: &mut Core,
-        from: u64,
-        to: u64,
-        sight: impl Fn(u64) -> Sight,
-    ) -> (Vec<(u64, Condition)>, Vec<(u64, Step)>) {
+    fn run(core: &mut Core, from: u64, to: u64, sight: impl Fn(u64) -> Sight) -> Told {
         let (mut conditions, mut steps) = (Vec::new(), Vec::new());
         for ms in (from..=to).step_by(50) {
             let (condition, step) = core.look(at(ms), &sight(ms));

@@ -63,7 +63,9 @@ async fn operate(context: &Context, name: &str, operation: Operation) -> Answer 
         })),
         Err(ServiceError::Operate(OperateError::NotLeader)) => {
             let status = context.service.status();
-            let address = status.leader_address.clone();
+            // A node that just lost the leadership must not send anyone to itself.
+            let elsewhere = status.leader_id.as_ref() != Some(context.service.node());
+            let address = status.leader_address.clone().filter(|_| elsewhere);
             Err(HttpError::NotLeader {
                 leader: status.leader_id.clone(),
                 redirect: address.as_ref().map(|address| format!("http://{address}/admin/{name}")),

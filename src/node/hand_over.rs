@@ -158,6 +158,6 @@ pub async fn off_stuck_disk(consensus: Consensus, links: Links, events: Events) 
         Ok(handed) => tell(&events, &handed, "its disk is stuck"),
         // It lost the leadership meanwhile, which is as good.
         Err(HandOverError::NotLeader) => {}
-        Err(error) => tracing::warn!(cause = %error, "the stuck disk keeps the leadership"),
+        Err(error) => tracing::warn!(cause = %error, "leadership could not be handed over"),
     }
 }

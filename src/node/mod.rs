@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::core::Core;
@@ -24,7 +24,7 @@ use crate::formation::FormationError;
 use crate::http::PauseGate;
 use crate::limits;
 use crate::net::serve::ServeLimits;
-use crate::net::{self, ListenError, TcpListener};
+use crate::net::{self, ListenError, Reserved, TcpListener};
 use crate::peer::routes::Routes;
 use crate::pool::Pool;
 use crate::raft;
@@ -37,6 +37,8 @@ use status::StatusParts;
 
 /// Commands of an operator that wait; beyond it he is told to try again.
 const OPERATIONS_MAX: usize = 16;
+/// How long the client port waits for a leader before it opens without one.
+const LED_MAX: Duration = Duration::from_millis(300);
 /// How long tasks for clients may take to end when the node stops. Longer than the port may.
 const CLIENTS_MAX: Duration = Duration::from_secs(7);
 
@@ -133,7 +135,7 @@ struct Node {
     stall: Stall,
     runtimes: Runtimes,
     raft_listener: TcpListener,
-    client_listener: TcpListener,
+    client_port: Reserved,
     pool: Pool,
     cover: Bytes,
 }
@@ -147,12 +149,7 @@ impl Node {
     ) -> Result<Self, NodeError> {
         // Ports first: the likeliest mistake, and nothing has been written yet.
         let raft_listener = net::listen(config.raft_listen, "Raft port").await?;
-        let listening = net::listen(config.listen, "client port");
-        let client_listener = runtimes
-            .client
-            .spawn("listen", listening)
-            .await
-            .map_err(|error| NodeError::Failed(error.to_string()))??;
+        let client_port = net::reserve(config.listen, "client port").await?;
         let folder = datadir.store();
         let stall = Stall::default();
         let stalls = stall.clone();
@@ -161,7 +158,7 @@ impl Node {
         let metrics = Arc::clone(&core.metrics);
         let pool = Pool::new(config.codec_threads, limits::POOL_QUEUE_MAX, metrics);
         let runtimes = runtimes.clone();
-        Ok(Self { core, stall, runtimes, raft_listener, client_listener, pool, cover })
+        Ok(Self { core, stall, runtimes, raft_listener, client_port, pool, cover })
     }
 
     async fn run(self, config: &ServeConfig, stop: &CancellationToken) -> Result<(), NodeError> {
@@ -200,8 +197,12 @@ impl Node {
             ),
         );
         let clients = self.runtimes.client.clone();
-        let port = self.serve_ports(routes, operator, statuses, stats, pause, config);
-        let result = core.run(stop).await;
+        let (port, not_listening) =
+            self.serve_ports(routes, operator, statuses, stats, pause, config);
+        let result = tokio::select! {
+            result = core.run(stop) => result,
+            Ok(error) = not_listening => Err(NodeError::Listen(error)),
+        };
         if !matches!(result, Err(NodeError::DiskStuck { .. })) {
             core.hand_over().await;
             tracing::info!("stopping");
@@ -216,7 +217,8 @@ impl Node {
         result
     }
 
-    /// Opens both ports to the world; the token ends the client port.
+    /// Opens both ports to the world; the token ends the client port, and the receiver hears
+    /// why that could not be opened.
     fn serve_ports(
         self,
         routes: Routes,
@@ -225,7 +227,8 @@ impl Node {
         stats: RequestStats,
         pause: PauseGate,
         config: &ServeConfig,
-    ) -> CancellationToken {
+    ) -> (CancellationToken, oneshot::Receiver<ListenError>) {
+        let mut views = self.core.views.subscribe();
         self.core.start(self.raft_listener, routes);
         let client_rt = self.runtimes.client.clone();
         let service = Service::new(ServiceParts {
@@ -251,17 +254,23 @@ impl Node {
             node = %config.id, listen = %config.listen, raft_listen = %config.raft_listen,
             "node started"
         );
-        client_rt.spawn(
-            "client port",
-            net::serve::serve(
-                self.client_listener,
-                None,
-                clients,
-                stop.clone(),
-                crate::http::service_for(service, pause),
-            ),
-        );
-        stop
+        let (failed, not_listening) = oneshot::channel();
+        let (port, stopped) = (self.client_port, stop.clone());
+        client_rt.spawn("client port", async move {
+            // A returning node's clients would wait for its first word of the leader, and the
+            // other nodes serve them at once.
+            let led = views.wait_for(|view| view.leader.is_some());
+            let _ = tokio::time::timeout(LED_MAX, led).await;
+            match port.listen() {
+                Ok(listener) => {
+                    let service_for = crate::http::service_for(service, pause);
+                    net::serve::serve(listener, None, clients, stopped, service_for).await;
+                }
+                // Nobody hears it where the node is ending already.
+                Err(error) => drop(failed.send(error)),
+            }
+        });
+        (stop, not_listening)
     }
 }
 

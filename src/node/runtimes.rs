@@ -76,7 +76,7 @@ impl Runtimes {
         // Tasks go, and with them the ports and connections: peers see that this node is gone.
         self.client.token().cancel();
         self.raft.token().cancel();
-        // A runtime that is dropped waits for its threads.
+        #[allow(clippy::mem_forget, reason = "a runtime that is dropped waits for its threads")]
         std::mem::forget(self.clone());
         kill_later();
     }

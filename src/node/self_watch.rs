@@ -123,7 +123,7 @@ impl Watch {
     fn hand_over(&self, stalled: Duration) {
         tracing::warn!(
             elapsed_ms = clock::millis(stalled),
-            "the disk of this leader is stuck; another node should lead"
+            "the disk of this node, which believes to lead, is stuck; another should lead"
         );
         let Parts { consensus, links, events, .. } = &self.parts;
         let rt = links.rt().clone();

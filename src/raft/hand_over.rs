@@ -37,9 +37,15 @@ const STALLED_MS_MAX: f64 = 100.0;
 /// A voter that lacks more entries would keep writers waiting while it catches up.
 const BEHIND_MAX: u64 = 1000;
 
-/// How fit a voter is to lead, by its own word.
+/// Between questions to the voters while this node waits for a successor. It may be unable
+/// to see one itself: it cannot follow anybody before its disk has taken the vote.
+const ASK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How fit a voter is to lead, by its own word, and whom it follows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Fitness {
+    pub term: Term,
+    pub leader: Option<NodeName>,
     pub last_log: LogPosition,
     /// Age of its oldest unfinished write, in milliseconds; 0 where none is under way.
     pub stalled_ms: f64,
@@ -109,7 +115,13 @@ impl Consensus {
     pub fn fitness(&self) -> Fitness {
         let last_log = position(self.raft.data_metrics().borrow_watched().last_log.as_ref());
         let age = self.writing_since().map(|since| since.elapsed());
-        Fitness { last_log, stalled_ms: age.map_or(0.0, clock::millis) }
+        let view = self.view();
+        Fitness {
+            term: view.term,
+            leader: view.leader_member().map(|leader| leader.name.clone()),
+            last_log,
+            stalled_ms: age.map_or(0.0, clock::millis),
+        }
     }
 
     /// True while this node hands its leadership over.
@@ -142,19 +154,22 @@ impl Consensus {
             return Ok(HandedOver { to: from.clone(), from, term, took: Duration::ZERO });
         }
         let asked = self.ask_voters(&view, links).await;
+        if followed(&asked, view.term).is_some() {
+            return Err(HandOverError::NotLeader);
+        }
         let successors = successors(asked, to, self.fitness().last_log, &view)?;
         let started = clock::now();
         for successor in successors.iter().take(TURNS) {
             tracing::info!(peer = %successor.name, term = view.term.0, "handing leadership over");
             let ordered = self.raft.trigger().transfer_leader(successor.raft_id.0).await;
             ordered.map_err(|fatal| HandOverError::Stopped(fatal.to_string()))?;
-            if let Some((leader, term)) = self.next_leader(&view, TURN).await {
+            if let Some((leader, term)) = self.next_leader(&view, links, TURN).await {
                 return outcome(from, to, leader, term, started.elapsed());
             }
             tracing::warn!(peer = %successor.name, "did not take over in time");
         }
         // Nothing can be taken back; the followers' own timers elect somebody.
-        match self.next_leader(&view, REST).await {
+        match self.next_leader(&view, links, REST).await {
             Some((leader, term)) => outcome(from, to, leader, term, started.elapsed()),
             None => Err(HandOverError::TooSlow(started.elapsed())),
         }
@@ -171,13 +186,44 @@ impl Consensus {
         futures_util::future::join_all(asking).await
     }
 
-    /// The leader of a later term than `before`'s, if there is one in time.
-    async fn next_leader(&self, before: &LeaderView, within: Duration) -> Option<(NodeName, Term)> {
+    /// The leader of a later term than `before`'s, by this node's own view or by that of the
+    /// voters, if there is one in time.
+    async fn next_leader(
+        &self,
+        before: &LeaderView,
+        links: &Links,
+        within: Duration,
+    ) -> Option<(NodeName, Term)> {
         let mut views = self.views();
-        let next = views.wait_for(|view| view.term > before.term && view.leader_member().is_some());
-        let view = tokio::time::timeout(within, next).await.ok()?.ok()?;
-        view.leader_member().map(|leader| (leader.name.clone(), view.term))
+        let seen = async {
+            let next = views.wait_for(|view| view.term > before.term && view.leader.is_some());
+            let view = next.await.ok()?;
+            view.leader_member().map(|leader| (leader.name.clone(), view.term))
+        };
+        let told = async {
+            loop {
+                tokio::time::sleep(ASK_INTERVAL).await;
+                let asked = self.ask_voters(before, links).await;
+                if let Some(next) = followed(&asked, before.term) {
+                    return next;
+                }
+            }
+        };
+        tokio::select! {
+            seen = seen => seen,
+            told = told => Some(told),
+            () = tokio::time::sleep(within) => None,
+        }
     }
+}
+
+/// The leader of a term later than `term` whom some voter follows.
+fn followed(asked: &[Asked], term: Term) -> Option<(NodeName, Term)> {
+    let said = asked.iter().filter_map(|(_, answer)| answer.as_ref().ok());
+    let later = said.filter(|fitness| fitness.term > term);
+    later
+        .filter_map(|fitness| Some((fitness.leader.clone()?, fitness.term)))
+        .max_by_key(|(_, term)| *term)
 }
 
 fn outcome(
@@ -267,7 +313,9 @@ mod tests {
     }
 
     fn answered(number: u64, index: u64, stalled_ms: f64) -> Asked {
-        (voter(number), Ok(Fitness { last_log: LogPosition { term: 3, index }, stalled_ms }))
+        let last_log = LogPosition { term: 3, index };
+        let leader = Some("n1".parse().unwrap());
+        (voter(number), Ok(Fitness { term: Term(3), leader, last_log, stalled_ms }))
     }
 
     fn silent(number: u64) -> Asked {
@@ -314,6 +362,19 @@ mod tests {
         assert!(error.to_string().contains("n2, n1"), "{error}");
         let alone = choose(Vec::new(), None).unwrap_err();
         assert!(alone.to_string().contains("the only one"), "{alone}");
+    }
+
+    #[test]
+    fn a_successor_is_known_by_those_who_follow_it() {
+        let mut asked = vec![answered(2, 5000, 0.0), silent(3), answered(4, 5000, 0.0)];
+        assert_eq!(followed(&asked, Term(3)), None);
+        let Ok(fitness) = &mut asked[2].1 else { panic!("it answered") };
+        fitness.term = Term(4);
+        fitness.leader = None;
+        assert_eq!(followed(&asked, Term(3)), None, "a candidate is no leader");
+        let Ok(fitness) = &mut asked[0].1 else { panic!("it answered") };
+        (fitness.term, fitness.leader) = (Term(4), Some("n2".parse().unwrap()));
+        assert_eq!(followed(&asked, Term(3)), Some(("n2".parse().unwrap(), Term(4))));
     }
 
     #[test]

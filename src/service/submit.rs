@@ -30,8 +30,10 @@ const READ_INDEX: &str = "/service/read-index";
 /// How a leader without a quorum refuses other nodes.
 const NO_QUORUM: StatusCode = StatusCode::GATEWAY_TIMEOUT;
 
-/// Pause before the next attempt where nothing says that the view will change.
-const RETRY_PAUSE: Duration = Duration::from_millis(2);
+/// First pause before the next attempt where nothing says that the view will change: a new
+/// leader takes entries a round trip after it won. Twice as long each time after.
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(1);
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(16);
 /// How long a leader without a quorum keeps a record that is to be committed here.
 const NEW_LEADER_MAX: Duration = Duration::from_millis(300);
 
@@ -178,6 +180,7 @@ impl Submitter {
     {
         let deadline = clock::now() + within;
         let mut views = self.views.clone();
+        let mut pause = RETRY_PAUSE_MIN;
         loop {
             let (leader, term) = {
                 let view = views.borrow_and_update();
@@ -206,12 +209,12 @@ impl Submitter {
             }
             // The next view may bring a leader; and a leader that refused for a moment
             // may soon be ready.
-            let pause = tokio::time::sleep(RETRY_PAUSE);
             tokio::select! {
-                changed = views.changed() => if changed.is_err() {
-                    return Err(SubmitError::Stopped);
+                changed = views.changed() => match changed {
+                    Ok(()) => pause = RETRY_PAUSE_MIN,
+                    Err(_) => return Err(SubmitError::Stopped),
                 },
-                () = pause => {}
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_PAUSE_MAX),
             }
             if clock::now() >= deadline {
                 return Err(self.no_quorum(within));
@@ -251,7 +254,7 @@ async fn put_here(consensus: &Consensus, record: Record) -> Result<Submitted, Pr
                 // The quorum's acknowledgement shows in the view.
                 tokio::select! {
                     _ = views.changed() => {}
-                    () = tokio::time::sleep(RETRY_PAUSE) => {}
+                    () = tokio::time::sleep(RETRY_PAUSE_MIN) => {}
                 }
             }
             Err(error) => return Err(error),

@@ -7,10 +7,12 @@
 mod deposed;
 mod failover;
 mod formation;
+mod hand_over;
 mod lone;
 mod mistakes;
 #[cfg(target_os = "linux")]
 mod netns;
 mod pictures;
+mod silent;
 mod snapshots;
 mod support;

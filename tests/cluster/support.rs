@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use stegcluster::api::cluster::{ClusterStatus, Mode, NodeStatus, Role};
 use stegcluster::api::codec::RecordsResponse;
 use stegcluster::clock;
@@ -226,10 +227,9 @@ impl Process {
         self.0.wait().expect("a killed child ends");
     }
 
-    /// As by `kill`, and returns at once.
-    pub fn terminate(&self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    /// Returns at once.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("it runs");
     }
 
     pub fn exit(&mut self, within: Duration) -> Option<ExitStatus> {
@@ -295,6 +295,24 @@ impl Node {
 
     pub fn runs(&self) -> bool {
         self.process.is_some()
+    }
+
+    /// As by `kill`, and returns at once.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Stops the whole process until [`Node::thaw`].
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.process.as_ref().expect("the node was started").signal(signal);
     }
 }
 
@@ -382,9 +400,14 @@ impl Cluster {
 
     /// As by `kill`; the code with which the node ended.
     pub fn terminate(&mut self, index: usize) -> Option<i32> {
+        self.nodes[index].terminate();
+        self.exit(index)
+    }
+
+    /// The code with which the node ends, by itself or because it was told to.
+    pub fn exit(&mut self, index: usize) -> Option<i32> {
         let mut process = self.nodes[index].process.take().expect("the node was started");
-        process.terminate();
-        process.exit(PATIENCE).expect("the node stops when told to").code()
+        process.exit(PATIENCE).expect("the node ends").code()
     }
 
     /// Looks until `look` finds something. Panics with `what`, which is what was waited

@@ -179,8 +179,13 @@ pub async fn keep_joined(
                 break;
             }
         }
-        let done = tokio::time::timeout(RETRY_INTERVAL, views.wait_for(|v| settled(v))).await;
-        if matches!(done, Ok(Ok(_))) && !announced {
+        // As a bool, not as the guard that it comes with: the guard locks the channel, and a
+        // second look at the view below, with a writer waiting between, would never end.
+        let done = {
+            let settling = views.wait_for(|view| settled(view));
+            matches!(tokio::time::timeout(RETRY_INTERVAL, settling).await, Ok(Ok(_)))
+        };
+        if done && !announced {
             announced = true;
             tracing::info!("this node is a voter of the cluster");
             let term: Term = consensus.view().term;

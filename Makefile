@@ -12,12 +12,15 @@ BUILD_PATH := $(subst $(space),:,$(strip $(CCACHE_DIRS) $(PATH) $(CARGO_BIN)))
 CARGO := PATH="$(BUILD_PATH)" cargo
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+# Simulation is another build of everything (without RocksDB), kept in its own folder.
+SIM := RUSTFLAGS="--cfg sim --cfg tokio_unstable" $(CARGO) test --locked \
+  --target-dir "$(TARGET_DIR)/sim" --test sim -- --nocapture
 STATIC_TARGET := x86_64-unknown-linux-gnu
 STATIC := $(TARGET_DIR)/$(STATIC_TARGET)/release/stegcluster
 # Tools that the checks need are compiled here, once.
 TOOLS_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stegcluster/tools
 
-.PHONY: help demo test build static check audit bench clean setup cargo-deny
+.PHONY: help demo test sim soak build static check audit bench clean setup cargo-deny
 
 help: ## Show this list (the default)
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
@@ -25,8 +28,17 @@ help: ## Show this list (the default)
 demo: setup ## Build, then kill the leader of a local cluster five times under load
 	$(CARGO) run --locked --release -- failover-drill --local 3 --iterations 5
 
-test: setup ## Run all tests
+test: setup ## Run all tests, and some minutes of simulated clusters
 	$(CARGO) test --locked
+	$(SIM)
+
+sim: setup ## Simulated clusters only; STEGCLUSTER_SIM_SEED=7 replays run 7
+	$(SIM)
+
+soak: setup ## Simulate until stopped, or for SOAK_MINUTES, with ever new seeds
+	STEGCLUSTER_SIM_MINUTES=$(or $(SOAK_MINUTES),5000000) \
+	STEGCLUSTER_SIM_FROM=$(or $(STEGCLUSTER_SIM_FROM),$(shell date +%s)) \
+	  $(SIM) every_property
 
 build: setup ## Build target/release/stegcluster
 	$(CARGO) build --locked --release

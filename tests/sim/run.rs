@@ -163,7 +163,8 @@ async fn random_run(seed: u64, mix: Mix) -> (Arc<Cluster>, Duration) {
     (cluster, healed)
 }
 
-fn spawn<F: Future<Output = ()> + Send + 'static>(future: F) -> tokio::task::JoinHandle<()> {
+/// Spawns a task of the harness, which no fault reaches.
+pub fn spawn<F: Future<Output = ()> + Send + 'static>(future: F) -> tokio::task::JoinHandle<()> {
     #[allow(clippy::disallowed_methods, reason = "a task of the simulation's own")]
     tokio::spawn(future)
 }

@@ -195,3 +195,47 @@ fn without_a_majority_nothing_is_formed() {
         assert!(outcome.violations.is_empty(), "{}", crate::seeds::report(seed, &outcome));
     }
 }
+
+#[test]
+fn a_change_of_voters_survives_its_leader() {
+    with_cluster(3, |cluster, leader| async move {
+        let wiped = (leader + 1) % 3;
+        Fault::Wipe(wiped).begin(&cluster).await;
+        Fault::Wipe(wiped).end(&cluster).await;
+        // Both sets of voters together: the wiped node's former self and its new one.
+        let between = |cluster: &Cluster| {
+            let leads = cluster.hosts[leader].running();
+            leads.is_some_and(|r| r.core.views.borrow().voters().count() == 4)
+        };
+        let began = clock::now();
+        while !between(&cluster) && began.elapsed() < liveness::BOUND {
+            sim::pass(Duration::from_millis(1)).await;
+        }
+        must(&cluster, between(&cluster), || "the voters were never seen to change".into());
+        Fault::KillAll.begin(&cluster).await;
+        sim::pass(Duration::from_millis(50)).await;
+        Fault::KillAll.end(&cluster).await;
+        liveness::await_whole(&cluster).await;
+    });
+}
+
+#[test]
+fn a_node_that_stops_answers_no_read_from_behind() {
+    with_cluster(3, |cluster, leader| async move {
+        let follower = cluster.hosts[(leader + 1) % 3].clone();
+        // It receives entries and applies them late.
+        Fault::SlowDisk((leader + 1) % 3, 400).begin(&cluster).await;
+        for _ in 0..3 {
+            clients::put_new(&cluster, &cluster.hosts[leader]).await;
+        }
+        let reading = {
+            let (cluster, follower) = (Arc::clone(&cluster), follower.clone());
+            crate::run::spawn(async move {
+                clients::read_once(&cluster, &follower).await;
+            })
+        };
+        sim::pass(Duration::from_millis(20)).await;
+        follower.stop();
+        must(&cluster, reading.await.is_ok(), || "the reading client panicked".into());
+    });
+}

@@ -40,6 +40,9 @@ _stegcluster() {
             stegcluster,status)
                 cmd="stegcluster__subcmd__status"
                 ;;
+            stegcluster,transfer-leader)
+                cmd="stegcluster__subcmd__transfer__subcmd__leader"
+                ;;
             stegcluster__subcmd__records,get)
                 cmd="stegcluster__subcmd__records__subcmd__get"
                 ;;
@@ -53,7 +56,7 @@ _stegcluster() {
 
     case "${cmd}" in
         stegcluster)
-            opts="-h -V --help --version serve status kill-leader bench failover-drill embed extract records"
+            opts="-h -V --help --version serve status kill-leader transfer-leader bench failover-drill embed extract records"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -181,7 +184,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__failover__subcmd__drill)
-            opts="-h --servers --local --iterations --load --pace-ms --secret-bytes --seed --max-first-commit-ms --max-client-gap-ms --max-rejoin-ms --json --help"
+            opts="-h --servers --local --iterations --faults --clients --load --pace-ms --secret-bytes --seed --max-first-commit-ms --max-client-gap-ms --max-rejoin-ms --max-view-ms --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -199,7 +202,15 @@ _stegcluster() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --faults)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --load)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --clients)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -224,6 +235,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --max-rejoin-ms)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-view-ms)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -319,7 +334,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__serve)
-            opts="-h --id --peers --config --listen --raft-listen --data-dir --cover --solo-after --supervise --codec-threads --log-format --log --set --print-config --supervised --help"
+            opts="-h --id --peers --config --listen --raft-listen --data-dir --cover --solo-after --timings --supervise --codec-threads --log-format --log --set --print-config --supervised --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -354,6 +369,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --solo-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timings)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -392,6 +411,32 @@ _stegcluster() {
                     return 0
                     ;;
                 --timeout-ms)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__transfer__subcmd__leader)
+            opts="-h --servers --to --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --json)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

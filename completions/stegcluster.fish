@@ -29,6 +29,7 @@ complete -c stegcluster -n "__fish_stegcluster_needs_command" -s V -l version -d
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "serve" -d 'Run a node'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "status" -d 'Show the cluster: who leads, who is up, and how many nodes it can still lose'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "kill-leader" -d 'Crash the leader, wait for the new one, and show how long it took'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "transfer-leader" -d 'Hand leadership to another node, without a failed request'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "bench" -d 'Load the cluster and report latencies, errors and the longest gap'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "failover-drill" -d 'Kill the leader under load, again and again, and account for every acknowledged record'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "embed" -d 'Hide a file in a picture; the embed is entered in the ledger'
@@ -42,6 +43,7 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l raft-l
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l data-dir -d 'The node\'s data folder [default: ./data/ID]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l cover -d 'The picture used when a request brings none [default: a built-in photograph]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l solo-after -d 'How long without a quorum until the node serves alone, or `never` [default: 5s]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l timings -d 'Where all timings begin: lan, or wan for nodes far apart [default: lan]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l codec-threads -d 'Threads that embed and extract [default: one for each core]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log-format -d 'How log lines are written: text or json [default: text]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log -d 'What is logged: a level such as info, or tracing directives [default: info]' -r
@@ -58,6 +60,10 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l 
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l timeout-ms -d 'Milliseconds to wait for the new leader' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l json -d 'Print JSON instead of a sentence'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l to -d 'The node that shall lead [default: the one whose log is most current]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l json -d 'Write a report as JSON to this file, `-` for standard output' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l servers -d 'Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l local -d 'Start this many nodes on this machine instead, in a temporary folder' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l clients -d 'Clients that ask at the same time' -r
@@ -69,14 +75,16 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l json -
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l servers -d 'Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l local -d 'Start this many nodes on this machine instead, in a temporary folder' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l iterations -d 'Leaders to kill' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l load -d 'Clients that embed meanwhile; 0 for no load' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l iterations -d 'Leaders to take away' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l faults -d 'What to do to them, with commas between: crash, term, freeze, isolate, transfer' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l load -l clients -d 'Clients that embed meanwhile; 0 for an idle cluster' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l pace-ms -d 'Least milliseconds between two embeds of one client' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l secret-bytes -d 'Size of each secret' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l seed -d 'Makes the same secrets and the same pauses again' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-first-commit-ms -d 'Exit with 2 where a first commit takes longer' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-client-gap-ms -d 'Exit with 2 where a client gap is longer' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-rejoin-ms -d 'Exit with 2 where a rejoin takes longer' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-view-ms -d 'Exit with 2 where a survivor\'s status is right later than this after the first commit' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l json -d 'Also write the report as JSON, to standard output for -' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r

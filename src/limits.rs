@@ -49,6 +49,9 @@ pub const PEER_DIAL_MAX: Duration = Duration::from_millis(500);
 pub const SUBMIT_MAX: Duration = Duration::from_secs(8);
 /// How long a linearizable read may wait for its read index. Beyond it: 503.
 pub const READ_MAX: Duration = Duration::from_secs(5);
+/// How long a stopping node still takes connections, and closes each only behind an
+/// answer: whoever just sends something is answered and told to go elsewhere.
+pub const LINGER: Duration = Duration::from_millis(250);
 /// How long a shutting-down node waits for requests in progress.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 

@@ -102,6 +102,17 @@ pub struct NodeStatus {
     /// On the leader: milliseconds since a quorum last acknowledged it.
     pub quorum_ack_ms: Option<f64>,
     pub fsync_p99_ms: Option<f64>,
+    /// Milliseconds since its oldest unfinished write of the Raft log began, if one is under
+    /// way. Past `timings.fsync_handover_ms` a leader hands over, past
+    /// `timings.fsync_exit_ms` a node ends.
+    #[serde(default)]
+    pub write_age_ms: Option<f64>,
+    /// How it finds itself: `well`, `slow disk`, `stuck disk` or `no quorum`.
+    #[serde(default)]
+    pub condition: String,
+    /// It leads, and is handing over to another node.
+    #[serde(default)]
+    pub handing_over: bool,
     /// What its detector holds of the leader, in a word or two.
     pub detector: String,
     /// Records in its ledger.
@@ -141,6 +152,9 @@ impl NodeStatus {
             last_contact_ms: None,
             quorum_ack_ms: None,
             fsync_p99_ms: None,
+            write_age_ms: None,
+            condition: String::new(),
+            handing_over: false,
             detector: String::new(),
             records: 0,
             cpu_pct: 0.0,
@@ -170,19 +184,63 @@ pub enum FaultAction {
     Pause,
     /// The process stops, as by SIGSTOP, for `duration_ms`.
     Freeze,
-    /// Peer traffic is dropped both ways until restored.
+    /// Peer traffic is dropped until restored.
     Isolate,
+    /// The database's writes neither end nor fail until restored, as on a disk that hangs.
+    #[serde(rename = "disk-stall")]
+    DiskStall,
+    /// The Raft port is closed and refuses new connections until restored; those that are
+    /// open stay.
+    Deafen,
+}
+
+impl std::fmt::Display for FaultAction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Crash => "crash",
+            Self::Pause => "pause",
+            Self::Freeze => "freeze",
+            Self::Isolate => "isolate",
+            Self::DiskStall => "disk-stall",
+            Self::Deafen => "deafen",
+        })
+    }
+}
+
+/// Which way traffic is dropped, as seen from the node that fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// What peers send does not arrive.
+    In,
+    /// What the node sends does not arrive.
+    Out,
+    #[default]
+    Both,
 }
 
 /// Body of `POST /admin/fail`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FailRequest {
     pub action: FaultAction,
     /// How long the fault lasts, in milliseconds; for `freeze` 2000 if absent, for
-    /// `pause` and `isolate` until `/admin/restore` if absent.
+    /// `pause`, `isolate`, `deafen` and `disk-stall` until `/admin/restore` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    /// For `isolate`: only the traffic of these peers is dropped; of all if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<NodeName>,
+    /// For `isolate`; both ways if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+}
+
+impl FailRequest {
+    /// The whole node fails, until restored or for the action's usual time.
+    pub fn new(action: FaultAction) -> Self {
+        Self { action, duration_ms: None, peers: Vec::new(), direction: None }
+    }
 }
 
 /// Body of `POST /admin/transfer-leader`; without `to`, the most current follower.
@@ -194,11 +252,26 @@ pub struct TransferRequest {
 }
 
 /// Answer to the admin calls.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AdminResponse {
     pub node: NodeName,
     /// What was done, in a sentence.
     pub done: String,
+    /// For `transfer-leader`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transferred>,
+}
+
+/// A hand-over of leadership that took place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transferred {
+    pub old_leader: NodeName,
+    /// The same as `old_leader` where it led already.
+    pub new_leader: NodeName,
+    /// The new leader's.
+    pub term: u64,
+    /// Milliseconds from the order until the old leader knew the new one.
+    pub took_ms: f64,
 }
 
 #[cfg(test)]

@@ -86,6 +86,7 @@ fn measure(args: &BenchArgs, interrupt: &Interrupt) -> anyhow::Result<BenchRepor
         requests: Some(args.reqs),
         duration: None,
         pace: None,
+        sticky: false,
         secret_bytes: args.secret_bytes,
         seed: args.seed,
         id_prefix: fresh_prefix("bench"),

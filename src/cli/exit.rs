@@ -22,6 +22,9 @@ pub const NO_QUORUM: u8 = 2;
 /// `status`: two leaders of one term, or nodes of different clusters.
 pub const CONFLICT: u8 = 3;
 
+/// `serve`: a write to the disk did not end.
+pub const DISK_STUCK: u8 = 5;
+
 /// `failover-drill`: an acknowledged record was lost, doubled or changed, or a linearizable
 /// read missed it.
 pub const LOST: u8 = 1;
@@ -35,7 +38,12 @@ const NOBODY: Meaning = (UNREACHABLE, "no server could be reached");
 pub const TABLE: &[(&str, &[Meaning])] = &[
     (
         "serve",
-        &[(OK, "stopped as asked"), (FAILED, "stopped by an error"), (USAGE, "could not start")],
+        &[
+            (OK, "stopped as asked"),
+            (FAILED, "stopped by an error"),
+            (USAGE, "could not start"),
+            (DISK_STUCK, "a write to the disk took longer than timings.fsync_exit_ms"),
+        ],
     ),
     (
         "status",
@@ -52,6 +60,15 @@ pub const TABLE: &[(&str, &[Meaning])] = &[
         &[
             (OK, "a new leader took over"),
             (FAILED, "no new leader in time, or there was none to kill"),
+            WRONG_USAGE,
+            NOBODY,
+        ],
+    ),
+    (
+        "transfer-leader",
+        &[
+            (OK, "the node that was asked for leads, or any other where none was named"),
+            (FAILED, "leadership was not handed over, or not as asked"),
             WRONG_USAGE,
             NOBODY,
         ],

@@ -1,4 +1,4 @@
-//! `stegcluster failover-drill`: kill the leader under load, again and again, and prove that
+//! `stegcluster failover-drill`: take the leader away under load, again and again, and prove that
 //! nothing was lost.
 
 use std::path::PathBuf;
@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use super::servers::{GroundArgs, interrupt};
 use super::{exit, output};
 use crate::client::Interrupt;
-use crate::drill::report::{IterationReport, Spread};
-use crate::drill::{self, DrillError, DrillPlan, DrillReport, Targets};
+use crate::drill::report::{IterationReport, Spread, Times};
+use crate::drill::{self, DrillError, DrillPlan, DrillReport, FaultKind, Targets};
 
 /// Own nodes where neither --servers nor --local is given.
 const LOCAL: usize = 3;
@@ -19,19 +19,35 @@ const LOCAL: usize = 3;
 /// --servers it is crashed through /admin/fail and its return is awaited, so something must
 /// restart it. At the end the ledger is read back from every node. Ctrl-C ends the drill cleanly,
 /// with the report so far.
+///
+/// Other faults than a crash are asked for with --faults: term (SIGTERM, so that the leader hands
+/// over and stops; own nodes only), freeze (SIGSTOP, and SIGCONT when the new leader has served),
+/// isolate (peer traffic is dropped, and restored when the new leader has served) and transfer (a
+/// planned hand-over). Each round has each of them once, in an order drawn by the seed. After
+/// every fault the old leader must have stepped down and caught up.
+///
+/// From just before each fault a fresh write is offered to each survivor every 5 ms, answered or
+/// not; FIRST COMMIT is the first that was offered after the fault and acknowledged. VIEW is how
+/// much later the status of every survivor was right about who leads. GAP is the longest time
+/// without a success: of the load, or of those writes with --load 0.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   stegcluster failover-drill --iterations 5
   stegcluster failover-drill --local 5 --iterations 20 --json drill.json
+  stegcluster failover-drill --faults crash,term,freeze,isolate,transfer --iterations 200
+  stegcluster failover-drill --load 0 --iterations 100 --max-first-commit-ms 60
   stegcluster failover-drill --servers 10.0.0.1:8081,10.0.0.2:8081,10.0.0.3:8081")]
 pub struct FailoverDrillArgs {
     #[command(flatten)]
     ground: GroundArgs,
-    /// Leaders to kill
+    /// Leaders to take away
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     iterations: u32,
-    /// Clients that embed meanwhile; 0 for no load
-    #[arg(long, value_name = "CLIENTS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(..=1000))]
+    /// What to do to them, with commas between: crash, term, freeze, isolate, transfer
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "crash")]
+    faults: Vec<FaultKind>,
+    /// Clients that embed meanwhile; 0 for an idle cluster
+    #[arg(long, visible_alias = "clients", value_name = "CLIENTS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(..=1000))]
     load: u32,
     /// Least milliseconds between two embeds of one client
     #[arg(long, value_name = "MS", default_value_t = 50)]
@@ -51,6 +67,9 @@ pub struct FailoverDrillArgs {
     /// Exit with 2 where a rejoin takes longer
     #[arg(long, value_name = "MS")]
     max_rejoin_ms: Option<f64>,
+    /// Exit with 2 where a survivor's status is right later than this after the first commit
+    #[arg(long, value_name = "MS")]
+    max_view_ms: Option<f64>,
     /// Also write the report as JSON, to standard output for -
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -84,6 +103,7 @@ pub fn run(args: FailoverDrillArgs) -> anyhow::Result<ExitCode> {
 fn drill(args: &FailoverDrillArgs, interrupt: &Interrupt) -> Result<DrillReport, DrillError> {
     let plan = DrillPlan {
         iterations: args.iterations,
+        faults: args.faults.clone(),
         clients: args.load as usize,
         pace_ms: args.pace_ms,
         secret_bytes: args.secret_bytes,
@@ -92,6 +112,7 @@ fn drill(args: &FailoverDrillArgs, interrupt: &Interrupt) -> Result<DrillReport,
             first_commit_ms: args.max_first_commit_ms,
             client_gap_ms: args.max_client_gap_ms,
             rejoin_ms: args.max_rejoin_ms,
+            view_ms: args.max_view_ms,
         },
         ..DrillPlan::default()
     };
@@ -122,6 +143,7 @@ fn render(report: &DrillReport) -> String {
         "ELECT",
         "1ST COMMIT",
         "GAP",
+        "VIEW",
         "REJOIN",
         "OK",
         "FAILED",
@@ -129,15 +151,11 @@ fn render(report: &DrillReport) -> String {
     ];
     let mut rows: Vec<Vec<String>> = report.iterations.iter().enumerate().map(row).collect();
     let summary = &report.summary;
-    type Pick = fn(&Spread) -> Option<f64>;
-    let picks: [(&str, Pick); 3] =
-        [("p50", |spread| spread.p50), ("p99", |spread| spread.p99), ("max", |spread| spread.max)];
-    for (name, pick) in picks.into_iter().filter(|_| !report.iterations.is_empty()) {
-        let mut cells = vec![name.to_owned()];
-        cells.resize(7, String::new());
-        let spreads = [&summary.first_commit_ms, &summary.client_gap_ms, &summary.rejoin_ms];
-        cells.extend(spreads.map(|spread| output::ms(pick(spread))));
-        rows.push(cells);
+    for (fault, of) in &summary.by_fault {
+        rows.extend(spreads(fault, of.iterations, &of.times));
+    }
+    if summary.by_fault.len() > 1 {
+        rows.extend(spreads("all", report.iterations.len(), &summary.times));
     }
     let mut text = output::table(&head, &rows);
     text += "times in ms\n\n";
@@ -171,6 +189,28 @@ fn render(report: &DrillReport) -> String {
     text
 }
 
+/// Three rows for some iterations.
+fn spreads(fault: &str, iterations: usize, times: &Times) -> Vec<Vec<String>> {
+    type Pick = fn(&Spread) -> Option<f64>;
+    let picks: [(&str, Pick); 3] =
+        [("p50", |spread| spread.p50), ("p99", |spread| spread.p99), ("max", |spread| spread.max)];
+    let row = |(name, pick): (&str, Pick)| {
+        let mut cells = vec![name.to_owned(), fault.to_owned(), format!("of {iterations}")];
+        cells.resize(5, String::new());
+        let spreads = [
+            &times.detect_ms,
+            &times.elect_ms,
+            &times.first_commit_ms,
+            &times.client_gap_ms,
+            &times.view_ms,
+            &times.rejoin_ms,
+        ];
+        cells.extend(spreads.map(|spread| output::ms(pick(spread))));
+        cells
+    };
+    picks.into_iter().map(row).collect()
+}
+
 fn row((number, iteration): (usize, &IterationReport)) -> Vec<String> {
     let ms = output::ms;
     vec![
@@ -183,6 +223,7 @@ fn row((number, iteration): (usize, &IterationReport)) -> Vec<String> {
         ms(iteration.elect_ms),
         ms(iteration.first_commit_ms),
         ms(iteration.client_gap_ms),
+        ms(iteration.view_ms),
         ms(iteration.rejoin_ms),
         iteration.ok.to_string(),
         iteration.failed.to_string(),

@@ -62,7 +62,7 @@ pub fn run(args: KillLeaderArgs) -> anyhow::Result<ExitCode> {
     let name = old.leader_id.as_ref().map_or_else(String::new, ToString::to_string);
     output::note(&format!("crashing {name} at {victim}, leader of term {}", old.term));
     let at = clock::now();
-    let request = FailRequest { action: FaultAction::Crash, duration_ms: None };
+    let request = FailRequest::new(FaultAction::Crash);
     match client.fail(victim, &request) {
         // A crash may leave no time to answer.
         Ok(_) | Err(ClientError::NoAnswer { .. }) => {}

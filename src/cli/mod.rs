@@ -16,6 +16,7 @@ mod servers;
 mod status;
 mod supervise;
 mod thaw;
+mod transfer_leader;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     Status(status::StatusArgs),
     KillLeader(kill_leader::KillLeaderArgs),
+    TransferLeader(transfer_leader::TransferLeaderArgs),
     Bench(bench::BenchArgs),
     FailoverDrill(failover_drill::FailoverDrillArgs),
     Embed(embed::EmbedArgs),
@@ -78,6 +80,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Status(args) => status::run(args),
         Command::KillLeader(args) => kill_leader::run(args),
+        Command::TransferLeader(args) => transfer_leader::run(args),
         Command::Bench(args) => bench::run(args),
         Command::FailoverDrill(args) => failover_drill::run(args),
         Command::Embed(args) => embed::run(args),

@@ -10,7 +10,7 @@ use clap::Args;
 use super::{exit, supervise};
 use crate::config::raw::{ConfigError, Partial, key};
 use crate::config::resolve;
-use crate::node;
+use crate::node::{self, NodeError};
 use crate::observe::log;
 
 /// Run a node
@@ -50,6 +50,9 @@ pub struct ServeArgs {
     /// How long without a quorum until the node serves alone, or `never` [default: 5s]
     #[arg(long, value_name = "TIME")]
     solo_after: Option<String>,
+    /// Where all timings begin: lan, or wan for nodes far apart [default: lan]
+    #[arg(long, value_name = "PRESET")]
+    timings: Option<String>,
     /// Restart the node after a crash
     #[arg(long)]
     supervise: bool,
@@ -83,6 +86,7 @@ impl ServeArgs {
             ("--data-dir", key::DATA_DIR, &self.data_dir),
             ("--cover", key::COVER, &self.cover),
             ("--solo-after", key::SOLO_AFTER, &self.solo_after),
+            ("--timings", key::PRESET, &self.timings),
             ("--codec-threads", key::CODEC_THREADS, &self.codec_threads),
             ("--log-format", key::LOG_FORMAT, &self.log_format),
             ("--log", key::LOG_FILTER, &self.log),
@@ -138,6 +142,10 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     match node::serve(config) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) if error.is_usage() => Ok(wrong_usage(error.into())),
+        Err(error @ NodeError::DiskStuck { .. }) => {
+            super::complain(&error.into());
+            Ok(ExitCode::from(exit::DISK_STUCK))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -101,6 +101,7 @@ mod tests {
         }
         check::<crate::cli::status::StatusArgs>();
         check::<crate::cli::kill_leader::KillLeaderArgs>();
+        check::<crate::cli::transfer_leader::TransferLeaderArgs>();
         check::<crate::cli::bench::BenchArgs>();
         check::<crate::cli::failover_drill::FailoverDrillArgs>();
         check::<crate::cli::embed::EmbedArgs>();

@@ -256,7 +256,7 @@ impl Client {
         self.admin(server, "/admin/restore", b"{}".to_vec())
     }
 
-    /// Hands leadership over; asked of the leader.
+    /// Hands leadership over. Any member takes the order; `attempt_max` outlasts it.
     pub fn transfer(
         &self,
         server: &Server,

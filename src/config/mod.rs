@@ -3,18 +3,21 @@
 //! this room reads the environment.
 //!
 //! `raw` holds one layer as text with each value's source, `nodes` the addresses,
-//! `resolve` merges and checks. Begin with [`ServeConfig`], then
+//! `timings` the patience of Raft and the detector, `resolve` merges and checks. Begin with [`ServeConfig`], then
 //! [`resolve::resolve`].
 
 pub mod nodes;
 pub mod raw;
 pub mod resolve;
+mod timings;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
+
+pub use timings::{Preset, Timings};
 
 use crate::ident::NodeName;
 use crate::observe::log::LogFormat;
@@ -60,53 +63,6 @@ pub struct PeerConfig {
     pub raft_addr: String,
 }
 
-/// Intervals and patience of Raft and of the failure detector, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Timings {
-    /// Leader to followers.
-    pub heartbeat_interval_ms: u64,
-    /// Raft's own election timer: the floor under the detector.
-    pub election_timeout_min_ms: u64,
-    pub election_timeout_max_ms: u64,
-    /// Follower to leader.
-    pub probe_interval_ms: u64,
-    /// How long an answer to a probe may take.
-    pub probe_timeout_ms: u64,
-    /// Probes in a row that must fail before a leader is suspected.
-    pub probe_misses: u32,
-    /// Between two campaigns of one node.
-    pub campaign_spacing_ms: u64,
-}
-
-impl Timings {
-    /// For a LAN or one machine.
-    pub const DEFAULT: Self = Self {
-        // Ten to an election timeout: one or two lost heartbeats change nothing.
-        heartbeat_interval_ms: 100,
-        // The detector is the fast path; this floor only has to outlast any pause
-        // that a busy but healthy machine makes.
-        election_timeout_min_ms: 1000,
-        election_timeout_max_ms: 2000,
-        probe_interval_ms: 25,
-        // A healthy Raft runtime answers in well under 1 ms even on a saturated machine.
-        probe_timeout_ms: 60,
-        probe_misses: 3,
-        campaign_spacing_ms: 300,
-    };
-
-    /// The longest that the detector needs to suspect a silent leader, in milliseconds.
-    pub const fn suspect_after_ms(&self) -> u64 {
-        (self.probe_misses as u64)
-            .saturating_mul(self.probe_interval_ms.saturating_add(self.probe_timeout_ms))
-    }
-}
-
-impl Default for Timings {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
 /// When the log is compacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Snapshots {
@@ -126,11 +82,3 @@ impl Default for Snapshots {
         }
     }
 }
-
-// The same relations that `resolve` checks at run time, for the defaults.
-const _: () = {
-    let t = Timings::DEFAULT;
-    assert!(t.suspect_after_ms() < t.election_timeout_min_ms);
-    assert!(t.heartbeat_interval_ms * 3 < t.election_timeout_min_ms);
-    assert!(t.election_timeout_min_ms < t.election_timeout_max_ms);
-};

@@ -50,13 +50,19 @@ settings! {
     CODEC_THREADS = "codec_threads": "Threads that embed and extract.";
     LOG_FORMAT = "log.format": "text or json.";
     LOG_FILTER = "log.filter": "A level such as info, or tracing directives.";
+    PRESET = "timings.preset": "Where the other timings begin: lan, or wan for nodes far apart.";
     HEARTBEAT_INTERVAL_MS = "timings.heartbeat_interval_ms": "Leader to followers.";
     ELECTION_TIMEOUT_MIN_MS = "timings.election_timeout_min_ms": "Raft's election timer, least.";
     ELECTION_TIMEOUT_MAX_MS = "timings.election_timeout_max_ms": "Raft's election timer, most.";
     PROBE_INTERVAL_MS = "timings.probe_interval_ms": "Between a follower's probes of the leader.";
     PROBE_TIMEOUT_MS = "timings.probe_timeout_ms": "How long the answer to a probe may take.";
     PROBE_MISSES = "timings.probe_misses": "Failed probes in a row until a leader is suspected.";
+    CONFIRM_INTERVAL_MS = "timings.confirm_interval_ms": "Between the dials that confirm a crash.";
+    PREROUND_TIMEOUT_MS = "timings.preround_timeout_ms": "How long the other voters have to confirm a suspicion.";
+    TURN_MS = "timings.turn_ms": "Head start of each better candidate.";
     CAMPAIGN_SPACING_MS = "timings.campaign_spacing_ms": "Least time between campaigns of one node.";
+    FSYNC_HANDOVER_MS = "timings.fsync_handover_ms": "Age of an unfinished fsync at which a leader hands over.";
+    FSYNC_EXIT_MS = "timings.fsync_exit_ms": "Age of an unfinished fsync at which a node ends.";
     SNAPSHOT_EVERY = "snapshots.every_entries": "Log entries from one snapshot to the next.";
     SNAPSHOT_KEEP = "snapshots.keep_entries": "Log entries kept behind a snapshot.";
 }

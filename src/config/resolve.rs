@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::nodes::{NodeEntry, Placement, place};
 use super::raw::{ConfigError, Partial, SETTINGS, Source, Sourced, key, scalar};
-use super::{ServeConfig, Snapshots, Timings};
+use super::{ServeConfig, Snapshots};
 use crate::ident::NodeName;
 use crate::limits;
 use crate::observe::log::{LogFormat, check_filter};
@@ -18,8 +18,6 @@ const ID_DEFAULT: &str = "n1";
 const CLUSTER_DEFAULT: &str = "stegcluster";
 /// `{id}` keeps nodes that share a machine apart.
 const DATA_DIR_DEFAULT: &str = "./data/{id}";
-/// Longer than any election, short enough for a lone machine to be useful again.
-const SOLO_AFTER_DEFAULT: Duration = Duration::from_secs(5);
 const LOG_FILTER_DEFAULT: &str = "info";
 /// Names the file where `--config` does not.
 const CONFIG_VARIABLE: &str = "STEGCLUSTER_CONFIG";
@@ -149,8 +147,9 @@ pub fn resolve(layers: &Layers) -> Result<Resolved, ConfigError> {
     })?;
     merge.show(key::DATA_DIR, data_dir.value.display(), &data_dir.source);
     let cover = merge.cover()?;
+    let preset = merge.preset()?;
     let solo_after =
-        merge.parsed(key::SOLO_AFTER, Some(SOLO_AFTER_DEFAULT), show_patience, patience)?;
+        merge.parsed(key::SOLO_AFTER, Some(preset.value.solo_after()), show_patience, patience)?;
     let supervise = merge.parsed(key::SUPERVISE, false, bool::to_string, yes_or_no)?.value;
     let codec_threads =
         merge.whole(key::CODEC_THREADS, cores(), 1, limits::CODEC_THREADS_MAX)?.value;
@@ -159,7 +158,7 @@ pub fn resolve(layers: &Layers) -> Result<Resolved, ConfigError> {
     let log_filter = merge.text(key::LOG_FILTER, LOG_FILTER_DEFAULT, |text| {
         check_filter(text).map(|()| text.to_owned())
     })?;
-    let timings = merge.timings(&solo_after)?;
+    let timings = merge.timings(&preset, &solo_after)?;
     let snapshots = merge.snapshots()?;
 
     let warnings = layers.iter().flat_map(|layer| layer.warnings.iter().cloned());
@@ -187,7 +186,7 @@ pub fn resolve(layers: &Layers) -> Result<Resolved, ConfigError> {
 }
 
 /// The layers, strongest first, and what was taken from them so far.
-struct Merge<'a> {
+pub(super) struct Merge<'a> {
     layers: [&'a Partial; 3],
     shown: Vec<Shown>,
 }
@@ -210,7 +209,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Takes one value: the strongest text, parsed, or the default.
-    fn parsed<T>(
+    pub(super) fn parsed<T>(
         &mut self,
         key: &'static str,
         default: T,
@@ -234,7 +233,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Takes a whole number between bounds, both included.
-    fn whole<T>(
+    pub(super) fn whole<T>(
         &mut self,
         key: &'static str,
         default: T,
@@ -287,88 +286,7 @@ impl<'a> Merge<'a> {
         self.show(key::RAFT_LISTEN, placement.raft_listen.value, &placement.raft_listen.source);
     }
 
-    fn timings(&mut self, solo: &Sourced<Option<Duration>>) -> Result<Timings, ConfigError> {
-        let default = Timings::DEFAULT;
-        let heartbeat =
-            self.milliseconds(key::HEARTBEAT_INTERVAL_MS, default.heartbeat_interval_ms)?;
-        let least =
-            self.milliseconds(key::ELECTION_TIMEOUT_MIN_MS, default.election_timeout_min_ms)?;
-        let most =
-            self.milliseconds(key::ELECTION_TIMEOUT_MAX_MS, default.election_timeout_max_ms)?;
-        let interval = self.milliseconds(key::PROBE_INTERVAL_MS, default.probe_interval_ms)?;
-        let timeout = self.milliseconds(key::PROBE_TIMEOUT_MS, default.probe_timeout_ms)?;
-        let misses =
-            self.whole(key::PROBE_MISSES, default.probe_misses, 1, limits::PROBE_MISSES_MAX)?;
-        // Less would let the votes of one election meet those of the next.
-        let spacing = self.whole(
-            key::CAMPAIGN_SPACING_MS,
-            default.campaign_spacing_ms,
-            default.campaign_spacing_ms,
-            limits::TIMING_MS_MAX,
-        )?;
-        let timings = Timings {
-            heartbeat_interval_ms: heartbeat.value,
-            election_timeout_min_ms: least.value,
-            election_timeout_max_ms: most.value,
-            probe_interval_ms: interval.value,
-            probe_timeout_ms: timeout.value,
-            probe_misses: misses.value,
-            campaign_spacing_ms: spacing.value,
-        };
-        let suspect = timings.suspect_after_ms();
-        require(
-            suspect < least.value,
-            format!(
-                "probe_misses * (probe_interval_ms + probe_timeout_ms) = {suspect} must be under \
-                 election_timeout_min_ms = {}, or the slow timer beats the detector",
-                least.value
-            ),
-            &[
-                (key::PROBE_MISSES, &misses.source),
-                (key::PROBE_INTERVAL_MS, &interval.source),
-                (key::PROBE_TIMEOUT_MS, &timeout.source),
-                (key::ELECTION_TIMEOUT_MIN_MS, &least.source),
-            ],
-        )?;
-        require(
-            heartbeat.value * 3 < least.value,
-            format!(
-                "heartbeat_interval_ms * 3 = {} must be under election_timeout_min_ms = {}, \
-                 or one late heartbeat starts an election",
-                heartbeat.value * 3,
-                least.value
-            ),
-            &[
-                (key::HEARTBEAT_INTERVAL_MS, &heartbeat.source),
-                (key::ELECTION_TIMEOUT_MIN_MS, &least.source),
-            ],
-        )?;
-        require(
-            least.value < most.value,
-            format!(
-                "election_timeout_min_ms = {} must be under election_timeout_max_ms = {}, \
-                 so that nodes do not campaign in step",
-                least.value, most.value
-            ),
-            &[
-                (key::ELECTION_TIMEOUT_MIN_MS, &least.source),
-                (key::ELECTION_TIMEOUT_MAX_MS, &most.source),
-            ],
-        )?;
-        require(
-            solo.value.is_none_or(|time| time > Duration::from_millis(most.value)),
-            format!(
-                "solo_after = {} must be over election_timeout_max_ms = {}, \
-                 or nodes go solo during an election",
-                show_patience(&solo.value),
-                most.value
-            ),
-            &[(key::SOLO_AFTER, &solo.source), (key::ELECTION_TIMEOUT_MAX_MS, &most.source)],
-        )?;
-        Ok(timings)
-    }
-
-    fn milliseconds(
+    pub(super) fn milliseconds(
         &mut self,
         key: &'static str,
         default: u64,
@@ -393,7 +311,7 @@ impl<'a> Merge<'a> {
 
 /// Checks a relation between settings. Where it fails, the setting that somebody
 /// set is blamed: a default is never at fault.
-fn require(
+pub(super) fn require(
     holds: bool,
     cause: String,
     involved: &[(&'static str, &Source)],
@@ -452,7 +370,7 @@ fn patience(text: &str) -> Result<Option<Duration>, String> {
     }
 }
 
-fn show_patience(patience: &Option<Duration>) -> String {
+pub(super) fn show_patience(patience: &Option<Duration>) -> String {
     patience.map_or("never".to_owned(), |time| humantime::format_duration(time).to_string())
 }
 

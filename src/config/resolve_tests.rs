@@ -1,6 +1,7 @@
 //! What the layers mean together.
 
 use super::*;
+use crate::config::{Preset, Timings};
 
 const FILE: &str = "\
 cluster: demo
@@ -39,7 +40,7 @@ fn nothing_at_all_is_a_cluster_of_one() {
     assert_eq!(config.raft_listen.to_string(), "127.0.0.1:5001");
     assert_eq!(config.data_dir, PathBuf::from("./data/n1"));
     assert_eq!(config.solo_after, Some(Duration::from_secs(5)));
-    assert_eq!((config.timings, config.snapshots), (Timings::DEFAULT, Snapshots::default()));
+    assert_eq!((config.timings, config.snapshots), (Timings::default(), Snapshots::default()));
     assert!(config.peers.is_empty() && config.codec_threads >= 1 && config.cover.is_none());
     assert!(resolved.shown.iter().all(|shown| !matches!(shown.source, Source::File { .. })));
     assert!(resolved.warnings.is_empty(), "{:?}", resolved.warnings);
@@ -147,7 +148,7 @@ fn a_wrong_value_is_answered_with_its_source_and_what_to_do() {
             "9000",
             "timings.election_timeout_max_ms: solo_after = 5s must be over",
         ),
-        (key::PROBE_MISSES, "20", "= 1700 must be under election_timeout_min_ms = 1000"),
+        (key::PROBE_MISSES, "20", "= 1500 must be under election_timeout_min_ms = 1000"),
         (
             key::PROBE_TIMEOUT_MS,
             "999",
@@ -203,4 +204,17 @@ fn a_file_error_names_its_line() {
     let file = "log:\n  format: text\ntimings:\n  probe_misses: 99\n";
     let error = resolve(&layers(&[], &[], file)).unwrap_err().to_string();
     assert!(error.starts_with("cluster.yaml line 4: timings.probe_misses: "), "{error}");
+}
+
+#[test]
+fn a_preset_is_where_the_other_timings_begin() {
+    let resolved =
+        resolve(&layers(&[(key::PRESET, "wan"), (key::PROBE_INTERVAL_MS, "200")], &[], ""))
+            .unwrap();
+    let wan = Preset::Wan.timings();
+    assert_eq!(resolved.config.timings, Timings { probe_interval_ms: 200, ..wan });
+    assert_eq!(resolved.config.solo_after, Some(Preset::Wan.solo_after()));
+    assert!(resolved.to_yaml().contains("preset: wan"));
+    let error = resolve(&layers(&[(key::PRESET, "moon")], &[], "")).unwrap_err().to_string();
+    assert!(error.contains("\"moon\" is neither lan nor wan"), "{error}");
 }

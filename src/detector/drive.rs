@@ -7,22 +7,25 @@ use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
 use super::core::{Action, Cause, Core, Event};
+use super::lateness::Lateness;
+use super::pause::pause;
 use super::preround::{self, PROBE, WATCH};
 use super::{Held, Opinion, Parts};
 use crate::clock;
 use crate::ident::{NodeName, RaftId, Term};
 use crate::observe::events::Change;
 use crate::peer::PeerError;
-use crate::peer::link::{Lane, Link};
+use crate::peer::link::Lane;
 use crate::view::{LeaderView, Member};
 
-/// Between the dials that confirm a closed watch, in a row.
-const CONFIRM_INTERVAL: Duration = Duration::from_millis(2);
-/// Between attempts to open the watch on a leader that cannot be watched.
-const REOPEN_INTERVAL: Duration = Duration::from_millis(100);
-const WATCH_OPEN_MAX: Duration = Duration::from_millis(500);
 /// A probe that this machine itself delayed by more than this proves nothing.
 const LATENESS_MAX: Duration = Duration::from_millis(25);
+/// Dials in the place of one where the leader resets connections: it is going, and soon gone.
+const RESETS_PER_CONFIRM: u32 = 5;
+/// Probe timeouts that opening the watch may take.
+const OPEN_PATIENCE: u32 = 10;
+/// Probe intervals between attempts to open the watch on a leader that cannot be watched.
+const REOPEN_PROBES: u32 = 4;
 /// Events of one leader that wait to be weighed; when full, its watchers wait.
 const EVENTS_MAX: usize = 64;
 
@@ -120,7 +123,12 @@ impl Watched<'_> {
         self.told &= self.core.dead().is_some();
         match action {
             None => {}
-            Some(Action::Report { attempt, cause }) => self.report(attempt, cause),
+            Some(Action::Report { attempt, cause }) => {
+                if attempt == 1 {
+                    preround::warm_up(self.parts, self.leader.raft_id);
+                }
+                self.report(attempt, cause);
+            }
             Some(Action::Accuse(cause)) => self.accuse(cause).await,
         }
     }
@@ -154,11 +162,16 @@ impl Watched<'_> {
 /// once, and reports each refusal. A dying process may still accept a connection after
 /// it closed another one, so only a watch that opens ends the trying.
 async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>) {
+    let timings = &parts.timings;
+    let probe_interval = Duration::from_millis(timings.probe_interval_ms);
+    let open_max = Duration::from_millis(timings.probe_timeout_ms) * OPEN_PATIENCE;
     let link = parts.links.to_member(leader.raft_id, &leader.raft_addr, Lane::Watch);
     let mut opened = false;
     let mut refusals = 0;
     loop {
-        let seen = match link.hold(WATCH, WATCH_OPEN_MAX).await {
+        // A dying process may still accept for a moment; then it resets what it accepted.
+        let mut reset = false;
+        let seen = match link.hold(WATCH, open_max).await {
             Ok(mut body) => {
                 (opened, refusals) = (true, 0);
                 if events.send(Event::WatchOpened).await.is_err() {
@@ -174,7 +187,11 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
                 Some(Event::Refused)
             }
             // Silence is the probes' business.
-            Err(_) => None,
+            Err(PeerError::Timeout { .. }) => None,
+            Err(_) => {
+                reset = opened;
+                None
+            }
         };
         if let Some(seen) = seen {
             if events.send(seen).await.is_err() {
@@ -184,48 +201,56 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
                 continue;
             }
         }
-        let pause = if !opened {
-            REOPEN_INTERVAL
-        } else if refusals < parts.timings.probe_misses {
-            CONFIRM_INTERVAL
+        let time = if !opened {
+            // A leader that cannot be watched is only probed.
+            probe_interval * REOPEN_PROBES
+        } else if reset && refusals == 0 {
+            Duration::from_millis(timings.confirm_interval_ms) / RESETS_PER_CONFIRM
+        } else if refusals < timings.probe_misses {
+            Duration::from_millis(timings.confirm_interval_ms)
         } else {
             // It is dead for certain; what follows only repeats the accusation until there
             // is a new leader.
-            Duration::from_millis(parts.timings.probe_interval_ms)
+            probe_interval
         };
-        tokio::time::sleep(pause).await;
+        pause(time).await;
     }
 }
 
 /// Asks the leader's Raft runtime, again and again, whether it runs.
 async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>) {
     let link = parts.links.to_member(leader.raft_id, &leader.raft_addr, Lane::Probe);
-    let timeout = Duration::from_millis(parts.timings.probe_timeout_ms);
-    let mut ticks = tokio::time::interval(Duration::from_millis(parts.timings.probe_interval_ms));
+    let timings = &parts.timings;
+    let timeout = Duration::from_millis(timings.probe_timeout_ms);
+    let mut ticks = tokio::time::interval(Duration::from_millis(timings.probe_interval_ms));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Beyond the election timer it would be of no use.
+    let patience_max = Duration::from_millis(timings.election_timeout_min_ms);
+    let mut lateness = Lateness::new(patience_max, clock::now());
     loop {
-        ticks.tick().await;
-        if let Some(event) = probe_once(&link, timeout).await {
-            if event == Event::ProbeMissed {
-                parts.metrics.detector_missed_probes_total.inc();
+        let due = ticks.tick().await;
+        lateness.woke(due, clock::now());
+        let patience = lateness.patience(clock::now());
+        parts.metrics.detector_patience_seconds.set(patience.as_secs_f64());
+        let sent = clock::now();
+        let answer = link.call::<_, serde::de::IgnoredAny>(PROBE, &(), timeout + patience).await;
+        let overdue = sent.elapsed().saturating_sub(timeout + patience);
+        let event = match answer {
+            Ok(_) => Event::ProbeAnswered,
+            Err(PeerError::Timeout { .. }) if overdue <= LATENESS_MAX => Event::ProbeMissed,
+            Err(PeerError::Timeout { .. }) => {
+                // This machine slept through the time for the answer and must accuse nobody.
+                lateness.woke(sent + timeout + patience, clock::now());
+                continue;
             }
-            if events.send(event).await.is_err() {
-                return;
-            }
+            // A refusal or a broken connection is weighed by the watch.
+            Err(_) => continue,
+        };
+        if event == Event::ProbeMissed {
+            parts.metrics.detector_missed_probes_total.inc();
         }
-    }
-}
-
-/// `None` where the probe proves nothing.
-async fn probe_once(link: &Link, timeout: Duration) -> Option<Event> {
-    let sent = clock::now();
-    let answer = link.call::<_, serde::de::IgnoredAny>(PROBE, &(), timeout).await;
-    let took = sent.elapsed();
-    match answer {
-        Ok(_) => Some(Event::ProbeAnswered),
-        Err(PeerError::Timeout { .. }) if took < timeout + LATENESS_MAX => Some(Event::ProbeMissed),
-        // This machine was late itself and must not accuse anyone. A refusal or a broken
-        // connection is weighed by the watch.
-        Err(_) => None,
+        if events.send(event).await.is_err() {
+            return;
+        }
     }
 }

@@ -4,10 +4,14 @@
 //!
 //! In: the [`LeaderView`]. Out: [`Campaign`]s, once a quorum holds the leader dead.
 //! Beside: [`Verdict`], what this node holds by its own evidence, which voters ask.
-//! Never knows Raft. Begin with `core`, the rules without I/O.
+//! Never knows Raft. Begin with `core`, the rules without I/O; `introspect` has those by which
+//! a node judges itself.
 
 mod core;
 mod drive;
+pub mod introspect;
+mod lateness;
+mod pause;
 mod preround;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,7 +92,7 @@ impl std::fmt::Display for Opinion {
 
 /// An opinion, and of whom.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Held {
+pub struct Held {
     leader: RaftId,
     term: Term,
     opinion: Opinion,
@@ -115,6 +119,17 @@ impl Verdict {
 
     pub fn opinion(&self) -> Opinion {
         self.held.borrow().opinion
+    }
+
+    /// The leader that this node holds dead now.
+    pub fn condemned(&self) -> Option<RaftId> {
+        let held = *self.held.borrow();
+        matches!(held.opinion, Opinion::Dead(_)).then_some(held.leader)
+    }
+
+    /// Told of every change of what this node holds.
+    pub fn changes(&self) -> watch::Receiver<Held> {
+        self.held.subscribe()
     }
 
     /// Like [`Verdict::holds_dead`], but gives evidence that is just being gathered `within` to ripen.

@@ -9,6 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 
 use super::{Campaign, Parts, Verdict};
+use crate::config::Timings;
 use crate::ident::{LogPosition, NodeName, RaftId, Term};
 use crate::peer::link::Lane;
 use crate::peer::routes::{Admit, Routes, held_open};
@@ -17,13 +18,6 @@ use crate::rt::RaftRt;
 pub const WATCH: &str = "/detector/watch";
 pub const PROBE: &str = "/detector/probe";
 const SUSPECT: &str = "/detector/suspect";
-
-/// How long a voter lets its own evidence ripen before it answers.
-const RIPEN_MAX: Duration = Duration::from_millis(30);
-/// How long the others have to answer.
-const ANSWER_MAX: Duration = Duration::from_millis(100);
-/// Head start of each better candidate: an election takes about this long.
-const TURN: Duration = Duration::from_millis(40);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Question {
@@ -44,6 +38,7 @@ pub fn mount(
     rt: &RaftRt,
     verdict: &Verdict,
     views: &tokio::sync::watch::Receiver<std::sync::Arc<crate::view::LeaderView>>,
+    timings: &Timings,
 ) {
     let token = rt.token().clone();
     routes.raw(WATCH, Admit::Members, move |_, _| {
@@ -53,14 +48,31 @@ pub fn mount(
     // Answered by this runtime, not by the kernel: that it answers is the answer.
     routes.json(PROBE, Admit::Members, |_, (): ()| async { Ok(()) });
     let (verdict, views) = (verdict.clone(), views.clone());
+    let ripen = Duration::from_millis(timings.ripen_ms());
     routes.json(SUSPECT, Admit::Members, move |_, question: Question| {
         let (verdict, views) = (verdict.clone(), views.clone());
         async move {
-            let dead = verdict.confirms(question.leader, question.term, RIPEN_MAX).await;
+            let dead = verdict.confirms(question.leader, question.term, ripen).await;
             let view = views.borrow();
             Ok(Answer { me: view.me.unwrap_or_default(), dead, last_log: view.last_log })
         }
     });
+}
+
+/// Opens the connections that a pre-round and an election would use, while the evidence is
+/// still being confirmed. Nothing depends on it but a few tenths of a millisecond.
+pub(super) fn warm_up(parts: &Parts, leader: RaftId) {
+    let view = parts.views.borrow().clone();
+    let within = Duration::from_millis(parts.timings.preround_timeout_ms);
+    for voter in view.voters().filter(|v| Some(v.raft_id) != view.me && v.raft_id != leader) {
+        for lane in [Lane::Vote, Lane::Entries] {
+            let link = parts.links.to_member(voter.raft_id, &voter.raft_addr, lane);
+            parts.links.rt().spawn_until_stop("warm up", async move {
+                // Whoever does not answer will be asked again, where it counts.
+                let _ = link.call::<_, serde::de::IgnoredAny>(PROBE, &(), within).await;
+            });
+        }
+    }
 }
 
 /// Asks the other voters, and hands on a campaign if it is this node's turn.
@@ -72,13 +84,14 @@ pub(super) async fn run(parts: &Parts, leader: (RaftId, &NodeName), term: Term) 
         return;
     }
     let question = Question { leader, term };
+    let answer_max = Duration::from_millis(parts.timings.preround_timeout_ms);
     let mut answers: FuturesUnordered<_> = view
         .voters()
         .filter(|voter| voter.raft_id != me && voter.raft_id != leader)
         .map(|voter| {
-            let link = parts.links.to_member(voter.raft_id, &voter.raft_addr, Lane::Probe);
+            let link = parts.links.to_member(voter.raft_id, &voter.raft_addr, Lane::Vote);
             let question = &question;
-            async move { link.call::<_, Answer>(SUSPECT, question, ANSWER_MAX).await }
+            async move { link.call::<_, Answer>(SUSPECT, question, answer_max).await }
         })
         .collect();
     let mut agreed = 1;
@@ -102,7 +115,7 @@ pub(super) async fn run(parts: &Parts, leader: (RaftId, &NodeName), term: Term) 
         return;
     }
     if better > 0 {
-        let turn = TURN * better;
+        let turn = Duration::from_millis(parts.timings.turn_ms) * better;
         let mut views = parts.views.clone();
         let elected = views.wait_for(|view| view.term > term || view.leader != Some(leader));
         if tokio::time::timeout(turn, elected).await.is_ok() {

@@ -1,15 +1,16 @@
-//! One failover after the other: wait for the cluster to be whole, kill its leader, time what
-//! follows, await the leader's return.
+//! One failover after the other: wait for the cluster to be whole, take its leader away, time
+//! what follows, end the fault, await the leader's return.
 
 use std::time::Duration;
 
-use super::faults::Ground;
-use super::history::History;
+use super::board::{Old, Seen};
+use super::faults::{FaultKind, Ground, Schedule, Timing};
+use super::history::{Counts, History};
 use super::plan::DrillPlan;
-use super::probe::{self, Fallen, Seen};
+use super::probe::Watch;
 use super::report::IterationReport;
 use super::{DrillError, Progress};
-use crate::api::cluster::ClusterStatus;
+use crate::api::cluster::{ClusterStatus, Role};
 use crate::client::{Client, Interrupt, Server};
 use crate::clock::{self, Instant, millis};
 use crate::fleet::whole;
@@ -19,12 +20,13 @@ use crate::load::random::Random;
 
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 const STATUS_WITHIN: Duration = Duration::from_secs(1);
-/// Load before each fault, so that a gap has something to stand out from.
-const WARM_UP: Duration = Duration::from_millis(400);
+/// Load before each fault, so that a gap has something to stand out from. With the wait for a
+/// whole cluster it also outlasts the least time between two campaigns of one node.
+const WARM_UP: Duration = Duration::from_millis(200);
 /// Up to this much more, by the seed: faults should not keep step with heartbeats.
-const JITTER_MS: u64 = 250;
+const JITTER_MS: u64 = 120;
 /// The load must have gone on for this long before the gap is taken as over.
-const AFTERMATH: Duration = Duration::from_millis(300);
+const AFTERMATH: Duration = Duration::from_millis(150);
 
 /// How the iterations ended.
 pub(super) enum Ended {
@@ -39,19 +41,21 @@ pub(super) struct Drill<'a> {
     plan: &'a DrillPlan,
     interrupt: &'a Interrupt,
     random: Random,
-    kills: u64,
+    schedule: Schedule,
+    faults: u64,
     highest_term: u64,
 }
 
 impl<'a> Drill<'a> {
     pub fn new(client: Client, plan: &'a DrillPlan, interrupt: &'a Interrupt) -> Self {
         let random = Random::stream(plan.seed, 2);
-        Self { client, plan, interrupt, random, kills: 0, highest_term: 0 }
+        let schedule = Schedule::new(&plan.faults, plan.seed);
+        Self { client, plan, interrupt, random, schedule, faults: 0, highest_term: 0 }
     }
 
-    /// Leaders that were killed.
-    pub fn kills(&self) -> u64 {
-        self.kills
+    /// Leaders that were taken away.
+    pub fn faults(&self) -> u64 {
+        self.faults
     }
 
     pub fn highest_term(&self) -> u64 {
@@ -72,7 +76,7 @@ impl<'a> Drill<'a> {
 
     /// After the last iteration, however it ended: every node must be there to be asked.
     pub fn bring_all_back(&mut self, ground: &mut Ground) -> Result<(), DrillError> {
-        ground.restart()?;
+        ground.relieve_all(&self.client, &self.plan.faults)?;
         if let Ground::Local(fleet) = ground {
             // Says why, where a node ends by itself.
             fleet.wait_formed(self.plan.return_max, &self.interrupt.at_once)?;
@@ -128,7 +132,8 @@ impl<'a> Drill<'a> {
             let Some(status) = self.whole(clock::now() + self.plan.settle_max) else {
                 return Ok(self.stuck(number, "the cluster was not whole again"));
             };
-            let (report, stuck) = self.failover(ground, meter, history, &status)?;
+            let kind = self.schedule.next();
+            let (report, stuck) = self.failover(kind, ground, meter, history, &status)?;
             progress(&format!("failover {number} of {of}: {}", report.sentence()));
             iterations.push(report);
             if let Some(why) = stuck {
@@ -146,10 +151,11 @@ impl<'a> Drill<'a> {
         }
     }
 
-    /// Kills the leader that `status` names. What could not be measured is `None`; the second
+    /// Takes away the leader that `status` names. What could not be measured is `None`; the second
     /// value then says why there can be no further iteration.
     fn failover(
         &mut self,
+        kind: FaultKind,
         ground: &mut Ground,
         meter: &Meter,
         history: &History,
@@ -160,15 +166,19 @@ impl<'a> Drill<'a> {
         let victim = self.client.servers().nth(number).clone();
         let survivors: Vec<Server> =
             self.client.servers().iter().filter(|server| **server != victim).cloned().collect();
-        let client = self.client.clone();
-        let within = self.plan.failover_max;
-        let (fallen, seen) =
-            probe::watch(&client, &survivors, history, within, &self.interrupt.at_once, || {
-                let at = ground.crash(&client, number)?;
-                meter.open_gap_window(at);
-                Ok::<_, DrillError>(Fallen { leader: leader.clone(), term: Term(status.term), at })
-            })?;
-        self.kills += 1;
+        let (client, old) = (self.client.clone(), Old { leader, term: Term(status.term) });
+        let watch = Watch {
+            client: &client,
+            history,
+            survivors: &survivors,
+            cut_off: (kind == FaultKind::Isolate).then_some(&victim),
+            old: &old,
+        };
+        self.faults += 1;
+        let (timing, seen) = watch.run(self.plan.failover_max, &self.interrupt.at_once, || {
+            meter.open_gap_window(clock::now());
+            ground.inflict(&client, number, kind)
+        })?;
         self.highest_term = self.highest_term.max(seen.term);
         let over = seen.first_commit.is_some() && seen.elected.is_some();
         if over {
@@ -176,16 +186,21 @@ impl<'a> Drill<'a> {
         }
         let gap = meter.close_gap_window(clock::now()).filter(|_| self.plan.clients > 0);
         meter.set_leader(seen.new_leader.clone());
-        ground.restart()?;
-        let rejoin = if over { self.await_rejoin(&victim, fallen.at) } else { None };
+        let relieved = ground.relieve(&client, number, kind)?;
+        let rejoin =
+            if over { self.await_rejoin(&victim, kind, relieved, seen.term) } else { None };
         let stuck = match (over, rejoin) {
             (false, _) => Some("no new leader acknowledged a write in time"),
             (true, None) => Some("the old leader did not come back and catch up in time"),
             (true, Some(_)) => None,
         };
-        let fault = ground.fault();
         let counts = history.counts().since(&before);
-        Ok((report(fault, &fallen, &seen, gap, rejoin, counts), stuck))
+        let report = IterationReport {
+            client_gap_ms: gap.or(seen.longest_gap).map(millis),
+            rejoin_ms: rejoin.map(millis),
+            ..report(ground.word(kind), &old, timing, &seen, counts)
+        };
+        Ok((report, stuck))
     }
 
     /// The leader's name and its number among the servers.
@@ -216,21 +231,30 @@ impl<'a> Drill<'a> {
         }
     }
 
-    /// From when `victim` answers again until it has applied what its leader had committed at
-    /// that moment.
-    fn await_rejoin(&mut self, victim: &Server, fallen_at: Instant) -> Option<Duration> {
-        let until = fallen_at + self.plan.return_max;
-        let mut listening: Option<(Instant, u64)> = None;
+    /// From when `victim` answers again, or from `relieved` where it never ceased to, until it
+    /// follows in `term` or later and has applied what its leader had committed at that moment.
+    fn await_rejoin(
+        &mut self,
+        victim: &Server,
+        kind: FaultKind,
+        relieved: Instant,
+        term: u64,
+    ) -> Option<Duration> {
+        let until = relieved + self.plan.return_max;
+        let mut back: Option<(Instant, u64)> = None;
+        if !kind.ends_process() {
+            back = Some((relieved, self.leaders_commit(term)?));
+        }
         while clock::now() < until {
             if let Ok(status) = self.client.status(victim, STATUS_WITHIN) {
-                let (since, goal) = match listening {
+                let (since, goal) = match back {
                     Some(known) => known,
                     None => {
                         let since = clock::now();
-                        *listening.insert((since, self.leaders_commit()?))
+                        *back.insert((since, self.leaders_commit(term)?))
                     }
                 };
-                if has_applied(&status, goal) {
+                if follows(&status, term, goal) {
                     return Some(clock::now().saturating_duration_since(since));
                 }
             }
@@ -241,42 +265,52 @@ impl<'a> Drill<'a> {
         None
     }
 
-    /// The commit index of the node that leads, by its own word.
-    fn leaders_commit(&mut self) -> Option<u64> {
+    /// The commit index of the node that leads in `term` or later, by its own word.
+    fn leaders_commit(&mut self, term: u64) -> Option<u64> {
         let own = |status: &ClusterStatus| {
             let own = status.nodes.iter().find(|node| Some(&node.id) == status.node.as_ref())?;
-            (status.leader_id == status.node).then_some((status.term, own.commit))
+            let leads = status.leader_id == status.node && status.term >= term;
+            leads.then_some((status.term, own.commit))
         };
         let statuses = self.look();
         statuses.iter().flatten().filter_map(own).max().map(|(_, commit)| commit)
     }
 }
 
-/// True where the node that answers follows a leader and has applied up to `goal`.
-fn has_applied(status: &ClusterStatus, goal: u64) -> bool {
+/// True where the node that answers follows a leader of `term` or later, or has been elected
+/// anew since, and has applied up to `goal`.
+fn follows(status: &ClusterStatus, term: u64, goal: u64) -> bool {
     let own = status.nodes.iter().find(|node| Some(&node.id) == status.node.as_ref());
-    status.leader_id.is_some() && own.is_some_and(|own| own.applied >= goal)
+    let in_place = |role| match role {
+        Role::Follower | Role::Learner => true,
+        Role::Leader => status.term > term,
+        Role::Candidate | Role::Unknown => false,
+    };
+    status.leader_id.is_some()
+        && status.term >= term
+        && own.is_some_and(|own| in_place(own.role) && own.applied >= goal)
 }
 
 fn report(
     fault: &'static str,
-    fallen: &Fallen,
+    old: &Old,
+    timing: Timing,
     seen: &Seen,
-    gap: Option<Duration>,
-    rejoin: Option<Duration>,
-    counts: super::history::Counts,
+    counts: Counts,
 ) -> IterationReport {
-    let since = |at: Option<Instant>| at.map(|at| millis(at.saturating_duration_since(fallen.at)));
+    let since = |at: Option<Instant>| at.map(|at| millis(at.saturating_duration_since(timing.at)));
+    let view = seen.viewed.zip(seen.first_commit);
     IterationReport {
         fault,
-        old_leader: fallen.leader.clone(),
+        old_leader: old.leader.clone(),
         new_leader: seen.new_leader.clone(),
         term: seen.term,
         detect_ms: since(seen.detected),
         elect_ms: since(seen.elected),
         first_commit_ms: since(seen.first_commit),
-        client_gap_ms: gap.map(millis),
-        rejoin_ms: rejoin.map(millis),
+        client_gap_ms: None,
+        rejoin_ms: None,
+        view_ms: view.map(|(viewed, first)| millis(viewed.saturating_duration_since(first))),
         ok: counts.ok,
         failed: counts.failed,
         unknown: counts.unknown,

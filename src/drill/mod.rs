@@ -2,6 +2,7 @@
 //! record. Knows nodes by their public API and, where local, as processes; never by their
 //! insides. Begin with [`run`]; `iteration` is one failover, `check` the pure verdict.
 
+mod board;
 pub mod check;
 mod faults;
 pub mod history;
@@ -14,11 +15,11 @@ pub mod report;
 
 use std::time::Duration;
 
-pub use faults::Ground;
+pub use faults::{FaultKind, Ground};
 pub use plan::{DrillPlan, Targets};
 pub use report::DrillReport;
 
-use crate::client::{Client, Interrupt, Patience, ServerError, Servers, Stop};
+use crate::client::{Client, ClientError, Interrupt, Patience, ServerError, Servers, Stop};
 use crate::clock;
 use crate::fleet::FleetError;
 use crate::load::generator::{self, LoadError, LoadPlan};
@@ -42,10 +43,20 @@ pub enum DrillError {
     TooSmall(usize),
     #[error("the ledger could not be read back: {0}")]
     Ledger(String),
+    #[error("the leader could not be made to fail: {0}")]
+    Fault(#[source] ClientError),
+    #[error("SIGTERM can be sent to own nodes only: use --local, or leave term out of --faults")]
+    LocalOnly,
+    #[error("{node} did not stop cleanly within {within:?} of SIGTERM")]
+    BadStop { node: String, within: Duration },
 }
 
 /// What the drill does just now, for people.
 pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
+
+/// A load client's patience with one server where faults are silent: longer than a slow answer,
+/// short enough that not all clients wait for one dead server.
+const SILENT_ATTEMPT_MAX: Duration = Duration::from_secs(1);
 
 /// Runs the drill to its end, or to a clean early one when `interrupt` is pressed.
 ///
@@ -57,8 +68,11 @@ pub fn run(
     interrupt: &Interrupt,
     progress: Progress<'_>,
 ) -> Result<DrillReport, DrillError> {
+    ground.can(&plan.faults)?;
     let client = Client::new(ground.servers().clone(), Patience::default(), Stop::new());
     client.break_off_on(&interrupt.at_once);
+    let loading = load_client(ground.servers(), plan);
+    loading.break_off_on(&interrupt.at_once);
     let mut drill = Drill::new(client.clone(), plan, interrupt);
     progress("waiting for the cluster to be whole");
     let first_term = drill.await_whole(ground)?;
@@ -73,8 +87,8 @@ pub fn run(
         // Whatever happens below, the load ends, or the scope would wait for ever.
         let guard = load_stop.trip_on_drop();
         let closing = linear.close_on_drop();
-        let loads = load_plans(plan).map(|load| {
-            let (client, history, meter, stop) = (&client, &history, &meter, &load_stop);
+        let loads = load_plans(plan, client.servers().len()).map(|load| {
+            let (client, history, meter, stop) = (&loading, &history, &meter, &load_stop);
             let linear = &linear;
             scope.spawn(move || {
                 generator::run(client, &load, stop, meter, &|done| {
@@ -102,8 +116,7 @@ pub fn run(
     let listings = ledger::read_all(&client).map_err(DrillError::Ledger)?;
     let verdict = check::check(&history.acked(), &listings);
     let last_term = drill.highest_term().max(first_term);
-    let kills = drill.kills();
-    let spurious = last_term.saturating_sub(first_term).saturating_sub(kills);
+    let spurious = last_term.saturating_sub(first_term).saturating_sub(drill.faults());
     let outcome = report::Outcome {
         counts: history.counts(),
         verdict,
@@ -115,21 +128,31 @@ pub fn run(
     Ok(DrillReport::new(plan, ground, iterations, outcome, &meter.finish()))
 }
 
-/// Mostly embeds, and one client of small commits, whose short pace makes the gap fine-grained.
-fn load_plans(plan: &DrillPlan) -> [LoadPlan; 2] {
+fn load_client(servers: &Servers, plan: &DrillPlan) -> Client {
+    let mut patience = Patience::default();
+    if plan.faults.iter().any(|kind| kind.is_silent()) {
+        patience.attempt_max = SILENT_ATTEMPT_MAX;
+    }
+    Client::new(servers.clone(), patience, Stop::new())
+}
+
+/// Mostly embeds, and for each server a client of small commits, whose short pace makes the gap
+/// fine-grained. A silent server holds up only its own clients.
+fn load_plans(plan: &DrillPlan, servers: usize) -> [LoadPlan; 2] {
     let load = |mode, clients, pace_ms, word: &str, stream| LoadPlan {
         mode,
         clients,
         requests: None,
         duration: None,
         pace: Some(Duration::from_millis(pace_ms)),
+        sticky: true,
         secret_bytes: plan.secret_bytes,
         seed: plan.seed.wrapping_add(stream),
         id_prefix: format!("drill-{word}-{}", clock::fresh_time_ordered_uuid().simple()),
     };
     [
         load(Mode::Embed, plan.clients, plan.pace_ms, "embed", 0),
-        load(Mode::Commit, plan.clients.min(1), plan.pace_ms.div_ceil(3), "commit", 1),
+        load(Mode::Commit, plan.clients.min(1) * servers, plan.pace_ms, "commit", 1),
     ]
 }
 

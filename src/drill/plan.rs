@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// How often to kill, under what load, and how long to wait for what.
+use super::faults::FaultKind;
+
+/// What faults, how many, under what load, and how long to wait for what.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DrillPlan {
     pub iterations: u32,
-    /// Clients that embed; one more enters small records, if there are any.
+    /// Each round has all of these, in an order drawn by the seed; one named twice comes twice.
+    pub faults: Vec<FaultKind>,
+    /// Clients that embed; if there are any, one more for each server enters small records.
     pub clients: usize,
     /// Least time between the starts of two embeds of one client, in milliseconds: a steady
     /// load, not a flood, so that the gap measures the failover and not the machine.
@@ -19,7 +23,7 @@ pub struct DrillPlan {
     pub settle_max: Duration,
     /// From the fault to the first write acknowledged.
     pub failover_max: Duration,
-    /// From the fault to the old leader's return.
+    /// From the fault's end to the old leader's return.
     pub return_max: Duration,
     pub targets: Targets,
 }
@@ -30,12 +34,14 @@ pub struct Targets {
     pub first_commit_ms: Option<f64>,
     pub client_gap_ms: Option<f64>,
     pub rejoin_ms: Option<f64>,
+    pub view_ms: Option<f64>,
 }
 
 impl Default for DrillPlan {
     fn default() -> Self {
         Self {
             iterations: 5,
+            faults: vec![FaultKind::Crash],
             clients: 4,
             pace_ms: 50,
             secret_bytes: 1024,

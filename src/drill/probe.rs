@@ -1,193 +1,134 @@
-//! Watches survivors from the fault on: their statuses, and the first write that one of them
-//! acknowledges.
+//! Watches survivors from just before the fault on: their statuses, and fresh writes that are
+//! offered to each of them at a steady rate, whatever became of the earlier ones.
 
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::board::{Board, Old, Seen};
+use super::faults::Timing;
 use super::history::{Acked, History};
-use crate::api::cluster::ClusterStatus;
-use crate::client::{Client, Server, Stop, shows_new_leader};
+use crate::client::{Client, Server, Stop};
 use crate::clock::{self, Instant};
-use crate::ident::{RecordId, Term};
+use crate::ident::RecordId;
+use crate::limits::SUBMIT_MAX;
 
 /// Between two statuses of one survivor.
 const STATUS_EVERY: Duration = Duration::from_millis(2);
 const STATUS_WITHIN: Duration = Duration::from_millis(500);
 /// Between two writes offered to one survivor.
 const WRITE_EVERY: Duration = Duration::from_millis(5);
-/// Threads that offer writes to one survivor, in turn. Several, because a survivor may hold a
-/// write until there is a leader, and another may be answered sooner; few, because each write
-/// held is one more to commit.
-const WRITERS: u32 = 4;
+/// Writes offered to one survivor that may wait for their answers at once. Beyond it none is
+/// offered until one is answered: by then the survivor holds plenty to answer when it serves.
+const WRITERS: usize = 16;
+/// Writes go on for this long before the fault, so that connections are open as a client's are.
+const LEAD_IN: Duration = Duration::from_millis(50);
+/// Between two writes offered to the old leader while it is cut off, and the patience with each.
+const TEMPT_EVERY: Duration = Duration::from_millis(40);
+const TEMPT_MAX: Duration = Duration::from_millis(200);
+/// Between two looks at Ctrl-C.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Who was killed.
-#[derive(Debug, Clone)]
-pub(super) struct Fallen {
-    pub leader: String,
-    pub term: Term,
-    pub at: Instant,
+/// Who is watched, and with what.
+pub(super) struct Watch<'a> {
+    pub client: &'a Client,
+    pub history: &'a History,
+    pub survivors: &'a [Server],
+    /// The old leader, where it can still be asked to acknowledge what it must not. What it does
+    /// acknowledge is accounted for as any other record.
+    pub cut_off: Option<&'a Server>,
+    pub old: &'a Old,
 }
 
-/// What survivors showed. Each is the first moment seen.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
-    pub detected: Option<Instant>,
-    pub elected: Option<Instant>,
-    pub new_leader: Option<String>,
-    pub term: u64,
-    pub first_commit: Option<Instant>,
-}
-
-impl Seen {
-    fn is_complete(&self) -> bool {
-        self.elected.is_some() && self.first_commit.is_some()
-    }
-}
-
-enum Sign {
-    Status(Instant, Box<ClusterStatus>),
-    Acked(Instant),
-}
-
-/// Watches until everything was seen, `within` is over or `stop` is tripped. `watching` is
-/// called once, when all watchers run: that is where the fault happens. It says who fell.
-pub(super) fn watch<E>(
-    client: &Client,
-    survivors: &[Server],
-    history: &History,
-    within: Duration,
-    stop: &Stop,
-    watching: impl FnOnce() -> Result<Fallen, E>,
-) -> Result<(Fallen, Seen), E> {
-    // A bound, so that a slow reader slows the watchers and not the machine.
-    let (sender, receiver) = sync_channel(64);
-    let done = Stop::new();
-    std::thread::scope(|scope| {
-        let guard = done.trip_on_drop();
-        let fallen = watching()?;
-        for server in survivors {
-            let (done, signs) = (&done, sender.clone());
-            scope.spawn(move || poll(client, server, done, &signs));
-            for number in 0..WRITERS {
-                let sender = sender.clone();
-                scope.spawn(move || offer(client, server, number, done, history, &sender));
-            }
-        }
-        drop(sender);
-        let (until, mut seen) = (fallen.at + within, Seen::default());
-        while !seen.is_complete() && !stop.is_tripped() {
-            let left = until.saturating_duration_since(clock::now());
-            if left.is_zero() {
-                break;
-            }
-            match receiver.recv_timeout(left.min(Duration::from_millis(50))) {
-                Ok(Sign::Acked(at)) => {
-                    seen.first_commit = Some(seen.first_commit.map_or(at, |first| first.min(at)));
+impl Watch<'_> {
+    /// Watches until everything was seen, `within` is over or `stop` is tripped. `fault` is
+    /// called once, when all watchers run; it says when it happened.
+    pub fn run<E>(
+        &self,
+        within: Duration,
+        stop: &Stop,
+        fault: impl FnOnce() -> Result<Timing, E>,
+    ) -> Result<(Timing, Seen), E> {
+        let (board, done) = (Board::new(self.old, self.survivors.len()), Stop::new());
+        let next: Vec<Mutex<Instant>> =
+            self.survivors.iter().map(|_| Mutex::new(clock::now())).collect();
+        std::thread::scope(|scope| {
+            let (board, done) = (&board, &done);
+            let guard = done.trip_on_drop();
+            for (number, (server, next)) in self.survivors.iter().zip(&next).enumerate() {
+                scope.spawn(move || self.poll(number, server, board, done));
+                for _ in 0..WRITERS {
+                    scope.spawn(move || self.offer(server, next, board, done));
                 }
-                Ok(Sign::Status(at, status)) => take_in(&mut seen, &fallen, at, &status),
-                // Nothing for a moment; the loop looks at the time and at `stop`.
-                Err(_) => {}
+            }
+            if let Some(server) = self.cut_off {
+                scope.spawn(move || self.tempt(server, board, done));
+            }
+            stop.wait(LEAD_IN);
+            board.begin(clock::now());
+            let timing = fault()?;
+            board.happened(timing);
+            let until = timing.at + within;
+            while !stop.is_tripped() {
+                let left = until.saturating_duration_since(clock::now());
+                if left.is_zero() || board.complete().wait(left.min(LOOK_EVERY)) {
+                    break;
+                }
+            }
+            drop(guard);
+            Ok((timing, board.seen()))
+        })
+    }
+
+    fn poll(&self, number: usize, server: &Server, board: &Board<'_>, done: &Stop) {
+        loop {
+            let asked = clock::now();
+            if let Ok(status) = self.client.status(server, STATUS_WITHIN) {
+                board.said(number, asked, clock::now(), &status);
+            }
+            if done.wait(STATUS_EVERY) {
+                return;
             }
         }
-        drop(guard);
-        // The writers' last answers must not wait for a reader that is gone.
-        drop(receiver);
-        Ok((fallen, seen))
-    })
-}
-
-fn take_in(seen: &mut Seen, fallen: &Fallen, at: Instant, status: &ClusterStatus) {
-    seen.term = seen.term.max(status.term);
-    let elected = shows_new_leader(status, &fallen.leader, fallen.term);
-    if seen.detected.is_none() && (elected || holds_dead(status, &fallen.leader)) {
-        seen.detected = Some(at);
     }
-    if elected && seen.elected.is_none() {
-        seen.elected = Some(at);
-        seen.new_leader = status.leader_id.as_ref().map(ToString::to_string);
-    }
-}
 
-/// True where the node that answers no longer takes the old leader for alive: it follows nobody,
-/// or its detector's words say so.
-fn holds_dead(status: &ClusterStatus, old_leader: &str) -> bool {
-    if status.leader_id.as_ref().is_none_or(|leader| leader.as_str() != old_leader) {
-        return true;
-    }
-    let own = status.nodes.iter().find(|node| Some(&node.id) == status.node.as_ref());
-    own.is_some_and(|own| {
-        let words = own.detector.to_ascii_lowercase();
-        ["suspected", "crashed", "silent"].iter().any(|word| words.contains(word))
-    })
-}
-
-fn poll(client: &Client, server: &Server, done: &Stop, sender: &SyncSender<Sign>) {
-    loop {
-        if let Ok(status) = client.status(server, STATUS_WITHIN) {
-            let _ = sender.try_send(Sign::Status(clock::now(), Box::new(status)));
-        }
-        if done.wait(STATUS_EVERY) {
-            return;
+    /// Offers fresh small writes. Each of a survivor's writers takes the next moment that none
+    /// has taken, so that a write which is held does not hold up the next.
+    fn offer(&self, server: &Server, next: &Mutex<Instant>, board: &Board<'_>, done: &Stop) {
+        loop {
+            let due = {
+                let mut next = next.lock().unwrap_or_else(PoisonError::into_inner);
+                let due = (*next).max(clock::now());
+                *next = due + WRITE_EVERY;
+                due
+            };
+            if done.wait(due.saturating_duration_since(clock::now())) {
+                return;
+            }
+            let offered = clock::now();
+            // A node that holds a write answers when there is a leader, or refuses after this.
+            if self.write(server, SUBMIT_MAX) {
+                board.acked(offered, clock::now());
+            }
         }
     }
-}
 
-/// Offers fresh small writes to one survivor until one is acknowledged by any.
-fn offer(
-    client: &Client,
-    server: &Server,
-    number: u32,
-    done: &Stop,
-    history: &History,
-    sender: &SyncSender<Sign>,
-) {
-    if done.wait(WRITE_EVERY * number) {
-        return;
+    fn tempt(&self, server: &Server, board: &Board<'_>, done: &Stop) {
+        while !done.wait(TEMPT_EVERY) {
+            if board.has_happened() {
+                self.write(server, TEMPT_MAX);
+            }
+        }
     }
-    loop {
+
+    /// True where it was acknowledged; it is then accounted for.
+    fn write(&self, server: &Server, within: Duration) -> bool {
         let id = RecordId::from(clock::fresh_time_ordered_uuid());
-        // A node that holds a write answers when there is a leader, or refuses after this.
-        if let Ok(record) = client.commit_once(server, &id, crate::limits::SUBMIT_MAX) {
-            let at = clock::now();
-            history.acknowledge(Acked { id, digest: record.stego_sha256 });
-            // Fails only where the watch is over and nobody asks any more.
-            let _ = sender.send(Sign::Acked(at));
+        match self.client.commit_once(server, &id, within) {
+            Ok(record) => {
+                self.history.acknowledge(Acked { id, digest: record.stego_sha256 });
+                true
+            }
+            Err(_) => false,
         }
-        if done.wait(WRITE_EVERY * WRITERS) {
-            return;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn status(leader: Option<&str>, term: u64, detector: &str) -> ClusterStatus {
-        let mut own = crate::api::cluster::NodeStatus::unknown("n2".parse().unwrap(), "", "");
-        detector.clone_into(&mut own.detector);
-        ClusterStatus {
-            node: "n2".parse().ok(),
-            leader_id: leader.and_then(|leader| leader.parse().ok()),
-            term,
-            nodes: vec![own],
-            ..ClusterStatus::default()
-        }
-    }
-
-    #[test]
-    fn detection_comes_before_election_and_a_live_leader_is_neither() {
-        let fallen = Fallen { leader: "n1".into(), term: Term(3), at: clock::now() };
-        let mut seen = Seen::default();
-        let at = |ms| fallen.at + Duration::from_millis(ms);
-        take_in(&mut seen, &fallen, at(1), &status(Some("n1"), 3, "leader alive"));
-        assert_eq!((seen.detected, seen.elected), (None, None));
-        take_in(&mut seen, &fallen, at(7), &status(Some("n1"), 3, "leader crashed"));
-        take_in(&mut seen, &fallen, at(9), &status(None, 4, ""));
-        assert_eq!((seen.detected, seen.elected), (Some(at(7)), None));
-        take_in(&mut seen, &fallen, at(20), &status(Some("n2"), 4, "leader alive"));
-        take_in(&mut seen, &fallen, at(30), &status(Some("n2"), 4, "leader alive"));
-        assert_eq!((seen.elected, seen.new_leader.as_deref()), (Some(at(20)), Some("n2")));
-        assert!(!seen.is_complete());
     }
 }

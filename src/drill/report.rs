@@ -1,5 +1,7 @@
 //! The report of `failover-drill`, schema 1, and its verdict.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::check::Verdict;
@@ -22,10 +24,15 @@ pub struct IterationReport {
     pub elect_ms: Option<f64>,
     /// From the fault until a survivor acknowledged a write.
     pub first_commit_ms: Option<f64>,
-    /// Longest time without a success that touched the fault.
+    /// Longest time without a success that touched the fault: of the load, or of the probe's
+    /// writes where there is no load.
     pub client_gap_ms: Option<f64>,
-    /// From the old leader's first answer until it had caught up.
+    /// From the old leader's first answer, or from the end of its fault where it never stopped
+    /// answering, until it had stepped down and caught up.
     pub rejoin_ms: Option<f64>,
+    /// From the first commit until every survivor's status named the new leader and called no
+    /// other node a leader; 0 where that came first.
+    pub view_ms: Option<f64>,
     pub ok: u64,
     pub failed: u64,
     pub unknown: u64,
@@ -36,7 +43,8 @@ impl IterationReport {
         let ms = |value: Option<f64>| value.map_or("-".to_owned(), |ms| format!("{ms:.0} ms"));
         let new = self.new_leader.as_deref().unwrap_or("nobody");
         format!(
-            "{} killed, {new} leads after {}, first commit {}, rejoin {}",
+            "{} of {}: {new} leads after {}, first commit {}, rejoin {}",
+            self.fault,
             self.old_leader,
             ms(self.elect_ms),
             ms(self.first_commit_ms),
@@ -65,12 +73,47 @@ impl Spread {
     }
 }
 
-/// The drill as a whole.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Summary {
+/// The times of some iterations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Times {
+    pub detect_ms: Spread,
+    pub elect_ms: Spread,
     pub first_commit_ms: Spread,
     pub client_gap_ms: Spread,
     pub rejoin_ms: Spread,
+    pub view_ms: Spread,
+}
+
+impl Times {
+    fn of<'a>(iterations: impl Iterator<Item = &'a IterationReport> + Clone) -> Self {
+        let spread =
+            |pick: fn(&IterationReport) -> Option<f64>| Spread::of(iterations.clone().map(pick));
+        Self {
+            detect_ms: spread(|iteration| iteration.detect_ms),
+            elect_ms: spread(|iteration| iteration.elect_ms),
+            first_commit_ms: spread(|iteration| iteration.first_commit_ms),
+            client_gap_ms: spread(|iteration| iteration.client_gap_ms),
+            rejoin_ms: spread(|iteration| iteration.rejoin_ms),
+            view_ms: spread(|iteration| iteration.view_ms),
+        }
+    }
+}
+
+/// All faults of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct FaultSummary {
+    pub iterations: usize,
+    #[serde(flatten)]
+    pub times: Times,
+}
+
+/// The drill as a whole.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    #[serde(flatten)]
+    pub times: Times,
+    /// By the iterations' word for the fault.
+    pub by_fault: BTreeMap<&'static str, FaultSummary>,
     pub ok: u64,
     pub failed: u64,
     pub retried: u64,
@@ -82,7 +125,7 @@ pub struct Summary {
     pub linearizable: bool,
     pub linearizable_reads: u64,
     pub linearizable_missed: u64,
-    /// Rises of the term beyond one for each kill.
+    /// Rises of the term beyond one for each fault.
     pub spurious_elections: u64,
     /// Longest time of the whole drill without a success.
     pub max_gap_ms: f64,
@@ -137,9 +180,8 @@ impl DrillReport {
     ) -> Self {
         let missed = missed(plan, &iterations);
         let summary = Summary {
-            first_commit_ms: Spread::of(iterations.iter().map(|i| i.first_commit_ms)),
-            client_gap_ms: Spread::of(iterations.iter().map(|i| i.client_gap_ms)),
-            rejoin_ms: Spread::of(iterations.iter().map(|i| i.rejoin_ms)),
+            times: Times::of(iterations.iter()),
+            by_fault: by_fault(&iterations),
             ok: outcome.counts.ok,
             failed: outcome.counts.failed,
             retried: outcome.counts.retried,
@@ -180,6 +222,17 @@ impl DrillReport {
     }
 }
 
+fn by_fault(iterations: &[IterationReport]) -> BTreeMap<&'static str, FaultSummary> {
+    let mut by_fault = BTreeMap::new();
+    for IterationReport { fault, .. } in iterations {
+        by_fault.entry(*fault).or_insert_with(|| {
+            let same = iterations.iter().filter(|iteration| iteration.fault == *fault);
+            FaultSummary { iterations: same.clone().count(), times: Times::of(same) }
+        });
+    }
+    by_fault
+}
+
 fn missed(plan: &DrillPlan, iterations: &[IterationReport]) -> Vec<String> {
     let mut missed = Vec::new();
     for (number, iteration) in iterations.iter().enumerate() {
@@ -187,6 +240,7 @@ fn missed(plan: &DrillPlan, iterations: &[IterationReport]) -> Vec<String> {
             ("first commit", iteration.first_commit_ms, plan.targets.first_commit_ms),
             ("client gap", iteration.client_gap_ms, plan.targets.client_gap_ms),
             ("rejoin", iteration.rejoin_ms, plan.targets.rejoin_ms),
+            ("view", iteration.view_ms, plan.targets.view_ms),
         ];
         for (what, value, target) in targets {
             let Some(target) = target else { continue };
@@ -212,10 +266,21 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_missed_by_a_time_too_long_or_never_seen() {
-        let mut plan = DrillPlan::default();
-        plan.targets.first_commit_ms = Some(100.0);
-        let iteration = |first_commit_ms| IterationReport {
+    fn each_fault_is_summed_up_apart_and_all_together() {
+        let iterations = [("sigkill", 4.0), ("sigstop", 200.0), ("sigkill", 6.0)].map(
+            |(fault, first_commit)| IterationReport { fault, ..iteration(Some(first_commit)) },
+        );
+        let by_fault = by_fault(&iterations);
+        assert_eq!(by_fault.keys().copied().collect::<Vec<_>>(), ["sigkill", "sigstop"]);
+        assert_eq!(by_fault["sigkill"].iterations, 2);
+        assert_eq!(by_fault["sigkill"].times.first_commit_ms.max, Some(6.0));
+        let all = serde_json::to_value(by_fault["sigstop"]).unwrap();
+        assert_eq!(all["first_commit_ms"]["p50"], 200.0);
+        assert_eq!(Times::of(iterations.iter()).first_commit_ms.max, Some(200.0));
+    }
+
+    fn iteration(first_commit_ms: Option<f64>) -> IterationReport {
+        IterationReport {
             fault: "sigkill",
             old_leader: "n1".into(),
             new_leader: None,
@@ -225,10 +290,17 @@ mod tests {
             first_commit_ms,
             client_gap_ms: None,
             rejoin_ms: None,
+            view_ms: None,
             ok: 0,
             failed: 0,
             unknown: 0,
-        };
+        }
+    }
+
+    #[test]
+    fn a_target_is_missed_by_a_time_too_long_or_never_seen() {
+        let mut plan = DrillPlan::default();
+        plan.targets.first_commit_ms = Some(100.0);
         let iterations = [Some(99.0), Some(101.0), None].map(iteration);
         let missed = missed(&plan, &iterations);
         assert_eq!(missed[0], "failover 2: first commit 101 ms, target 100 ms");

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 pub use error::FleetError;
 
@@ -175,18 +175,44 @@ impl Fleet {
         Ok(killed)
     }
 
-    /// Asks node `number` to stop (SIGTERM), and kills it if it has not within `within`. True
-    /// if it stopped by itself with exit code 0.
+    /// Stops node `number` with SIGSTOP and says when. Nothing of it runs any more when this
+    /// returns, until [`Fleet::thaw`]; its kernel still accepts connections.
     ///
     /// # Errors
     /// It does not run.
-    pub fn stop(&mut self, number: usize, within: Duration) -> Result<bool, FleetError> {
+    pub fn freeze(&mut self, number: usize) -> Result<Instant, FleetError> {
+        let pid = self.running_pid(number)?;
+        let frozen = self.signal(number, Signal::STOP)?;
+        // Left for others to collect: a process that ends meanwhile is reaped elsewhere.
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let _ = waitid(WaitId::Pid(pid), options);
+        Ok(frozen)
+    }
+
+    /// Lets node `number` go on after [`Fleet::freeze`], and says when. Harmless where it runs.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn thaw(&mut self, number: usize) -> Result<Instant, FleetError> {
+        self.signal(number, Signal::CONT)
+    }
+
+    /// Asks node `number` to stop (SIGTERM) and says when. See [`Fleet::await_exit`].
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn terminate(&mut self, number: usize) -> Result<Instant, FleetError> {
+        self.signal(number, Signal::TERM)
+    }
+
+    /// Waits for node `number` to end, and kills it if it has not within `within`. True if it
+    /// ended by itself with exit code 0.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn await_exit(&mut self, number: usize, within: Duration) -> Result<bool, FleetError> {
         let node = &mut self.nodes[number];
         let process = node.process.as_mut().ok_or(FleetError::NotRunning(node.name.clone()))?;
-        if let Some(pid) = i32::try_from(process.id()).ok().and_then(Pid::from_raw) {
-            // It cannot have been reused: the process is not reaped before `try_wait` says so.
-            let _ = kill_process(pid, Signal::TERM);
-        }
         let (until, pause) = (clock::now() + within, Stop::new());
         while clock::now() < until {
             if let Ok(Some(status)) = process.try_wait() {
@@ -197,6 +223,30 @@ impl Fleet {
         }
         self.kill(number)?;
         Ok(false)
+    }
+
+    /// [`Fleet::terminate`] and [`Fleet::await_exit`].
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn stop(&mut self, number: usize, within: Duration) -> Result<bool, FleetError> {
+        self.terminate(number)?;
+        self.await_exit(number, within)
+    }
+
+    /// Sends `signal` and says when: just before.
+    fn signal(&self, number: usize, signal: Signal) -> Result<Instant, FleetError> {
+        let pid = self.running_pid(number)?;
+        let at = clock::now();
+        // An error means that it has ended by itself, which the next look notices. The id cannot
+        // have been reused: the process is not reaped before `try_wait` says so.
+        let _ = kill_process(pid, signal);
+        Ok(at)
+    }
+
+    fn running_pid(&self, number: usize) -> Result<Pid, FleetError> {
+        let pid = self.pid(number).and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        pid.ok_or_else(|| FleetError::NotRunning(self.name(number).clone()))
     }
 
     /// Waits until `condition` holds of what the nodes say, in their order (`None` says

@@ -95,3 +95,23 @@ fn waits_end_with_a_sentence_or_when_stopped() {
     let none = Fleet::new(FleetPlan::new(0), &Stop::new());
     assert!(matches!(none, Err(FleetError::Size { .. })));
 }
+
+#[test]
+fn a_frozen_node_does_nothing_until_it_is_thawed() {
+    let (mut fleet, _script) = fleet_of("while :; do echo tick; sleep 0.01; done");
+    fleet.start(0).unwrap();
+    let log = fleet.folder().join("n1.log");
+    let length = || std::fs::metadata(&log).map_or(0, |log| log.len());
+    fleet.wait("a tick", LONG, &Stop::new(), |_| length() > 0).unwrap();
+    fleet.freeze(0).unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", fleet.pid(0).unwrap()));
+    // Linux only: elsewhere there is no such file, and the ticks below must do.
+    assert!(stat.map_or(true, |stat| stat.contains(") T ")));
+    let before = length();
+    let wait = Duration::from_millis(60);
+    let late = fleet.wait("a tick", wait, &Stop::new(), |_| length() > before);
+    assert!(matches!(late, Err(FleetError::Late { .. })), "it ticks while it is frozen");
+    fleet.thaw(0).unwrap();
+    fleet.wait("a tick", LONG, &Stop::new(), |_| length() > before).unwrap();
+    assert!(matches!(fleet.freeze(1), Err(FleetError::NotRunning(_))));
+}

@@ -56,10 +56,16 @@ fn decode<T: DeserializeOwned>(body: &Bytes) -> Result<T, HttpError> {
 
 async fn operate(context: &Context, name: &str, operation: Operation) -> Answer {
     match context.service.operate(operation).await {
-        Ok(done) => Ok(reply::ok(&AdminResponse { node: context.service.node().clone(), done })),
+        Ok(done) => Ok(reply::ok(&AdminResponse {
+            node: context.service.node().clone(),
+            done: done.sentence,
+            transfer: done.transfer,
+        })),
         Err(ServiceError::Operate(OperateError::NotLeader)) => {
             let status = context.service.status();
-            let address = status.leader_address.clone();
+            // A node that just lost the leadership must not send anyone to itself.
+            let elsewhere = status.leader_id.as_ref() != Some(context.service.node());
+            let address = status.leader_address.clone().filter(|_| elsewhere);
             Err(HttpError::NotLeader {
                 leader: status.leader_id.clone(),
                 redirect: address.as_ref().map(|address| format!("http://{address}/admin/{name}")),

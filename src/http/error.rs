@@ -92,7 +92,7 @@ fn classify_service(error: &ServiceError) -> (StatusCode, Code, Option<u64>) {
         ServiceError::Submit(SubmitError::NotReady | SubmitError::Stopped) => {
             (S::SERVICE_UNAVAILABLE, Code::NotReady, soon)
         }
-        ServiceError::Submit(SubmitError::NoQuorum { .. }) => {
+        ServiceError::Submit(SubmitError::NoQuorum { .. } | SubmitError::Unwell { .. }) => {
             (S::SERVICE_UNAVAILABLE, Code::NoQuorum, soon)
         }
         ServiceError::Store(
@@ -103,7 +103,7 @@ fn classify_service(error: &ServiceError) -> (StatusCode, Code, Option<u64>) {
             (S::SERVICE_UNAVAILABLE, Code::NotLeader, soon)
         }
         ServiceError::Operate(OperateError::Busy) => (S::SERVICE_UNAVAILABLE, Code::Busy, soon),
-        ServiceError::Operate(OperateError::Stopped) => {
+        ServiceError::Operate(OperateError::Unavailable(_) | OperateError::Stopped) => {
             (S::SERVICE_UNAVAILABLE, Code::NotReady, soon)
         }
     }
@@ -192,6 +192,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::detector::introspect::Condition;
 
     fn not_leader(redirect: Option<&str>) -> HttpError {
         HttpError::NotLeader {
@@ -241,7 +242,9 @@ mod tests {
             (SubmitError::NotReady.into(), 503, true),
             (SubmitError::Stopped.into(), 503, true),
             (SubmitError::NoQuorum { waited, leader: None }.into(), 503, true),
+            (SubmitError::Unwell { condition: Condition::StuckDisk }.into(), 503, true),
             (OperateError::Refused("x".into()).into(), 400, false),
+            (OperateError::Unavailable("x".into()).into(), 503, true),
             (OperateError::NotLeader.into(), 503, true),
             (OperateError::Busy.into(), 503, true),
             (OperateError::Stopped.into(), 503, true),

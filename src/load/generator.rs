@@ -95,6 +95,9 @@ pub struct LoadPlan {
     pub duration: Option<Duration>,
     /// Least time between the starts of two requests of one client; `None`: none.
     pub pace: Option<Duration>,
+    /// Each client begins with a server of its own each time, as one behind a name or a load
+    /// balancer does; else every request begins with another.
+    pub sticky: bool,
     pub secret_bytes: usize,
     pub seed: u64,
     /// Begins every record id of this load, which no other load may share.
@@ -166,7 +169,8 @@ fn run_client(common: &Common<'_>, number: usize, meter: &Meter, observe: &(dyn 
         }
         // The prefix was checked before the threads were started.
         let Ok(id) = record_id(plan, number, sequence) else { return };
-        let done = one(common, number + sequence as usize, id, &mut random);
+        let first = if plan.sticky { number } else { number + sequence as usize };
+        let done = one(common, first, id, &mut random);
         meter.record(&done);
         observe(&done);
     }
@@ -297,6 +301,7 @@ mod tests {
             requests: Some(4),
             duration: None,
             pace: None,
+            sticky: false,
             secret_bytes: 16,
             seed: 1,
             id_prefix: fresh_prefix("test"),

@@ -4,11 +4,14 @@
 //! simulated network is one. Both ports use it.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -19,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::TcpListener;
+use super::gate::{Gate, Hearing};
 
 /// Bounds of one port.
 #[derive(Debug, Clone, Copy)]
@@ -27,18 +31,23 @@ pub struct ServeLimits {
     pub connections_max: usize,
     /// A connection whose request head takes longer is closed.
     pub header_read_max: Duration,
-    /// How long requests in progress may take to end after a stop.
+    /// For how long after a stop connections are still taken, and each is closed only
+    /// behind an answer. A client that sends something meanwhile is not cut off.
+    pub linger: Duration,
+    /// How long requests in progress may then take to end.
     pub drain_max: Duration,
 }
 
 /// How long to wait after a failed accept (no file descriptors, say), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop`, then lets requests in progress finish within the limit.
+/// Serves until `stop`, lingers, then lets requests in progress finish within the limit.
 ///
-/// `service_for` makes the service of one connection from the client's address.
+/// `service_for` makes the service of one connection from the client's address. While `gate`, if
+/// there is one, is deaf, nobody listens.
 pub async fn serve<F, S, B>(
     listener: TcpListener,
+    gate: Option<&Gate>,
     limits: ServeLimits,
     stop: CancellationToken,
     service_for: F,
@@ -51,30 +60,21 @@ pub async fn serve<F, S, B>(
 {
     let slots = Arc::new(Semaphore::new(limits.connections_max));
     let connections = TaskTracker::new();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = accept(&listener, &slots) => accepted,
-        };
-        let (stream, client, slot) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(cause = %error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+    let mut ear = Ear::new(listener, gate);
+    let closing = CancellationToken::new();
+    let serve_one = |(stream, client, slot): Accepted| {
+        let service = Parting { inner: service_for(client), stop: stop.clone() };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_read_max)
-            .serve_connection(TokioIo::new(stream), service_for(client));
-        let stop = stop.clone();
+            .serve_connection(TokioIo::new(stream), service);
+        let closing = closing.clone();
         let conversation = async move {
             let _slot = slot;
             let mut connection = std::pin::pin!(connection);
             let result = tokio::select! {
                 result = connection.as_mut() => result,
-                () = stop.cancelled() => {
+                () = closing.cancelled() => {
                     // Finishes the request in progress, then closes.
                     connection.as_mut().graceful_shutdown();
                     match tokio::time::timeout(limits.drain_max, connection).await {
@@ -92,12 +92,127 @@ pub async fn serve<F, S, B>(
         let _task = connections.spawn(conversation);
         #[cfg(sim)]
         crate::sim::process::ends_with_process(_task.abort_handle());
+    };
+    let lingering = async {
+        stop.cancelled().await;
+        tokio::time::sleep(limits.linger).await;
+    };
+    tokio::select! {
+        () = lingering => {}
+        () = accept_all(&mut ear, &slots, &serve_one) => {}
     }
+    // Whoever waits in the backlog would be reset with the listener.
+    let backlog = async {
+        while let Ok(accepted) = ear.accept(&slots).await {
+            serve_one(accepted);
+        }
+    };
+    let _ = tokio::time::timeout(Duration::ZERO, backlog).await;
+    drop(ear);
+    // They may not have been read from yet, and to close a connection of which nothing was
+    // read is to cut its client off.
+    tokio::time::sleep(limits.linger / 5).await;
+    closing.cancel();
     connections.close();
     connections.wait().await;
 }
 
+/// Never ends.
+///
+/// # Cancel safety
+/// Safe: see [`accept`].
+async fn accept_all(ear: &mut Ear, slots: &Arc<Semaphore>, serve_one: &impl Fn(Accepted)) {
+    loop {
+        match ear.accept(slots).await {
+            Ok(accepted) => serve_one(accepted),
+            Err(error) => {
+                tracing::warn!(cause = %error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Once `stop` is cancelled, each answer says that the connection closes behind it.
+struct Parting<S> {
+    inner: S,
+    stop: CancellationToken,
+}
+
+impl<S, B> Service<Request<Incoming>> for Parting<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S::Future: Send + 'static,
+    B: 'static,
+{
+    type Response = Response<B>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let answer = self.inner.call(request);
+        let stop = self.stop.clone();
+        Box::pin(async move {
+            let mut response = answer.await?;
+            if stop.is_cancelled() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
+        })
+    }
+}
+
 type Accepted = (super::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+
+/// A listener that is closed while its gate is deaf.
+struct Ear {
+    listener: Option<TcpListener>,
+    hearing: Option<Hearing>,
+}
+
+impl Ear {
+    fn new(listener: TcpListener, gate: Option<&Gate>) -> Self {
+        // A socket that does not know its address cannot be opened again, so it stays open.
+        let hearing = gate.zip(listener.local_addr().ok()).map(|(gate, addr)| gate.hearing(addr));
+        Self { listener: Some(listener), hearing }
+    }
+
+    /// # Cancel safety
+    /// Safe, as [`accept`] is.
+    async fn accept(&mut self, slots: &Arc<Semaphore>) -> std::io::Result<Accepted> {
+        loop {
+            match &self.hearing {
+                // Closed, so that the kernel refuses; what it had not handed over is reset.
+                Some(hearing) if hearing.is_deaf() => self.listener = None,
+                Some(hearing) if self.listener.is_none() => {
+                    self.listener = Some(super::bind(hearing.addr).await?);
+                }
+                _ => {}
+            }
+            tokio::select! {
+                () = changed(self.hearing.as_mut()) => {}
+                accepted = accept_at(self.listener.as_ref(), slots) => return accepted,
+            }
+        }
+    }
+}
+
+async fn changed(hearing: Option<&mut Hearing>) {
+    match hearing {
+        Some(hearing) => hearing.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn accept_at(
+    listener: Option<&TcpListener>,
+    slots: &Arc<Semaphore>,
+) -> std::io::Result<Accepted> {
+    match listener {
+        Some(listener) => accept(listener, slots).await,
+        None => std::future::pending().await,
+    }
+}
 
 /// # Cancel safety
 /// Safe: a permit or a connection is lost only together with the loop that wanted it.
@@ -106,4 +221,46 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Resu
     let (stream, client) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, client, slot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::TcpStream;
+
+    #[tokio::test]
+    async fn a_deaf_listener_refuses_keeps_what_is_open_and_hears_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (addr, gate) = (listener.local_addr().unwrap(), Gate::default());
+        let (mut ear, slots) = (Ear::new(listener, Some(&gate)), Arc::new(Semaphore::new(8)));
+        let first = TcpStream::connect(addr).await.unwrap();
+        let (accepted, ..) = ear.accept(&slots).await.unwrap();
+
+        gate.deafen();
+        let deaf = async {
+            while TcpStream::connect(addr).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            heard = ear.accept(&slots) => panic!("heard {heard:?}"),
+            () = deaf => {}
+        }
+        accepted.writable().await.unwrap();
+        accepted.try_write(b"x").unwrap();
+        first.readable().await.unwrap();
+        assert_eq!(first.try_read(&mut [0; 2]).unwrap(), 1);
+
+        gate.open();
+        let again = async {
+            while TcpStream::connect(addr).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+            std::future::pending::<()>().await
+        };
+        tokio::select! {
+            heard = ear.accept(&slots) => drop(heard.unwrap()),
+            () = again => {}
+        }
+    }
 }

@@ -5,12 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{NodeError, leadership};
+use super::{NodeError, hand_over, leadership, self_watch};
 use crate::config::ServeConfig;
 use crate::datadir::DataDir;
+use crate::detector::introspect::Health;
 use crate::detector::{self, Contact, Verdict};
 use crate::formation::{self, Formation, Membership};
 use crate::limits;
@@ -32,8 +33,6 @@ use crate::view::LeaderView;
 const FOUNDER_TURN: Duration = Duration::from_millis(700);
 /// How long the founders may take to be able to vote.
 const READY_MAX: Duration = Duration::from_millis(500);
-/// How long a hand-over may take when the node stops.
-const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
@@ -46,6 +45,7 @@ pub struct Core {
     pub events: Events,
     pub contact: Contact,
     pub verdict: Verdict,
+    pub health: Health,
     store: Arc<dyn Store>,
     mounts: formation::Mounts,
     config: Arc<ServeConfig>,
@@ -74,6 +74,7 @@ impl Core {
             events: Events::new(config.id.clone()),
             contact: Contact::default(),
             verdict: Verdict::default(),
+            health: Health::default(),
             rt,
             store,
             mounts,
@@ -83,15 +84,22 @@ impl Core {
 
     /// The way to the ledger for what serves clients.
     pub fn submitter(&self) -> Submitter {
-        Submitter::new(Arc::clone(&self.late), self.views.subscribe(), self.links.clone())
+        Submitter::new(
+            Arc::clone(&self.late),
+            self.views.subscribe(),
+            self.links.clone(),
+            self.health.clone(),
+        )
     }
 
     /// Mounts what other nodes ask.
     pub fn mount(&self, routes: &mut Routes) {
         raft::mount(routes, &self.late, &self.contact, &self.verdict);
-        detector::mount(routes, &self.rt, &self.verdict, &self.views.subscribe());
+        let views = self.views.subscribe();
+        detector::mount(routes, &self.rt, &self.verdict, &views, &self.config.timings);
         formation::mount(routes, &self.mounts, &self.late);
-        submit::mount(routes, &self.late);
+        submit::mount(routes, &self.late, &self.health);
+        hand_over::mount(routes, &self.late, &self.links, &self.events);
     }
 
     /// Serves `routes` to peers, watches the leader and reports changes of leadership,
@@ -109,11 +117,15 @@ impl Core {
         let peers = ServeLimits {
             connections_max: limits::PEER_CONNECTIONS_MAX,
             header_read_max: limits::HEADER_READ_MAX,
+            linger: Duration::ZERO,
             drain_max: Duration::ZERO,
         };
         let service = routes.service_for(self.links.sender().clone(), self.links.gate().clone());
         let stop = self.rt.token().clone();
-        self.rt.spawn("Raft port", net::serve::serve(listener, peers, stop, service));
+        let gate = self.links.gate().clone();
+        self.rt.spawn("Raft port", async move {
+            net::serve::serve(listener, Some(&gate), peers, stop, service).await;
+        });
     }
 
     fn start_detector(&self) {
@@ -161,14 +173,23 @@ impl Core {
                 formed.map_err(|error| NodeError::Failed(error.to_string()))??
             }
         };
-        let consensus = self.start_consensus(membership).await?;
+        let (consensus, stuck) = self.start_consensus(membership).await?;
         tokio::select! {
             () = stop.cancelled() => Ok(()),
             cause = consensus.failed() => Err(NodeError::Failed(cause)),
+            Ok(stalled) = stuck => Err(NodeError::DiskStuck {
+                folder: self.config.data_dir.clone(),
+                stalled,
+                limit_ms: self.config.timings.fsync_exit_ms,
+            }),
         }
     }
 
-    async fn start_consensus(&self, membership: Membership) -> Result<Consensus, NodeError> {
+    /// The second value hears when the disk is stuck for too long.
+    async fn start_consensus(
+        &self,
+        membership: Membership,
+    ) -> Result<(Consensus, oneshot::Receiver<Duration>), NodeError> {
         // From here on strangers are refused.
         self.links.sender().join(membership.cluster, membership.raft_id);
         let consensus = Consensus::start(
@@ -186,6 +207,15 @@ impl Core {
             self.views.clone(),
         )
         .await?;
+        let stuck = self_watch::start(self_watch::Parts {
+            consensus: consensus.clone(),
+            links: self.links.clone(),
+            timings: self.config.timings,
+            health: self.health.clone(),
+            events: self.events.clone(),
+            metrics: Arc::clone(&self.metrics),
+        })
+        .map_err(NodeError::Runtime)?;
         // Set once, here.
         let _ = self.late.set(consensus.clone());
         let founding = found(consensus.clone(), self.links.clone(), membership);
@@ -201,26 +231,21 @@ impl Core {
             );
             self.rt.spawn_until_stop("membership", keeping);
         }
-        Ok(consensus)
+        Ok((consensus, stuck))
     }
 
-    /// Stops Raft. A leader hands over first, so that clients hardly notice.
+    /// A leader that stops hands over first, so that clients hardly notice.
     pub async fn hand_over(&self) {
-        let Some(consensus) = self.late.get() else { return };
-        if consensus.view().i_lead()
-            && let Some(successor) = consensus.best_successor()
-        {
-            tracing::info!("stopping: handing leadership over");
-            if consensus.transfer(successor).await.is_ok() {
-                let mut views = consensus.views();
-                let handed = views.wait_for(|view| !view.i_lead() && view.leader.is_some());
-                if tokio::time::timeout(HAND_OVER_MAX, handed).await.is_err() {
-                    tracing::warn!("no other node took over in time");
-                }
-            }
+        if let Some(consensus) = self.late.get() {
+            hand_over::before_stop(consensus, &self.links, &self.events).await;
         }
-        tracing::info!("stopping");
-        consensus.shutdown().await;
+    }
+
+    /// Stops Raft.
+    pub async fn shutdown(&self) {
+        if let Some(consensus) = self.late.get() {
+            consensus.shutdown().await;
+        }
     }
 }
 

@@ -1,84 +1,152 @@
-//! An operator's commands: faults on purpose, their end, and the hand-over of leadership.
+//! An operator's commands: faults on purpose and their end, here; the hand-over of
+//! leadership is `hand_over`'s.
 
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use crate::api::cluster::{FailRequest, FaultAction, TransferRequest};
+use super::hand_over;
+use crate::api::cluster::{Direction, FailRequest, FaultAction};
+use crate::config::PeerConfig;
 use crate::http::PauseGate;
-use crate::ident::RaftId;
-use crate::net::gate::Gate;
+use crate::ident::{NodeName, Term};
+use crate::net::gate::{Gate, Target};
 use crate::observe::events::{Change, Events};
+use crate::peer::link::Links;
 use crate::raft::LateConsensus;
 use crate::service::operate::{OperateError, OperateJob, Operation};
+use crate::store::Stall;
+use crate::view::LeaderView;
 
 /// Lets the answer to the operator leave before the process ends or stops.
 const ANSWER_TIME: Duration = Duration::from_millis(20);
 const FREEZE_DEFAULT_MS: u64 = 2000;
 const FREEZE_MAX_MS: u64 = 600_000;
-const TRANSFER_MAX: Duration = Duration::from_secs(5);
+
+/// What a fault may be made of.
+pub struct Faults {
+    pub gate: Gate,
+    pub pause: PauseGate,
+    pub stall: Stall,
+    pub events: Events,
+    pub neighbours: Neighbours,
+}
+
+/// Who the peers are, by name: members, and those only configured.
+pub struct Neighbours {
+    pub views: watch::Receiver<Arc<LeaderView>>,
+    pub configured: Vec<PeerConfig>,
+}
+
+impl Neighbours {
+    fn target(&self, name: &NodeName) -> Result<Target, OperateError> {
+        let view = self.views.borrow();
+        let member = view.members.iter().find(|member| member.name == *name);
+        let configured = || self.configured.iter().find(|peer| peer.name == *name);
+        let addr = member.map(|member| member.raft_addr.clone());
+        let addr = addr.or_else(|| configured().map(|peer| peer.raft_addr.clone()));
+        let unknown = || OperateError::Refused(format!("{name} is no peer of this node"));
+        Ok(Target { name: name.clone(), raft_addr: addr.ok_or_else(unknown)? })
+    }
+}
 
 /// Carries out commands, one after the other, until the node stops.
 pub async fn operate(
     mut jobs: mpsc::Receiver<OperateJob>,
-    gate: Gate,
-    pause: PauseGate,
+    faults: Faults,
     late: LateConsensus,
-    events: Events,
+    links: Links,
 ) {
     while let Some(OperateJob { operation, reply }) = jobs.recv().await {
         let result = match &operation {
-            Operation::Fail(request) => fail(*request, &gate, &pause, &events),
+            Operation::Fail(request) => faults.fail(request).map(Into::into),
             Operation::Restore => {
-                gate.open();
-                pause.open();
+                faults.restore();
                 tracing::warn!("restored: serving clients and peers again");
-                Ok("serving clients and peers again".to_owned())
+                Ok("serving clients and peers again".to_owned().into())
             }
-            Operation::TransferLeader(request) => transfer(request, &late).await,
+            Operation::TransferLeader(request) => {
+                hand_over::transfer(request, &late, &links, &faults.events).await
+            }
         };
         let begun = result.is_ok();
         // The operator may have hung up; what he asked for is done all the same.
         let _ = reply.send(result);
         if let (true, Operation::Fail(request)) = (begun, operation) {
-            end_process(request).await;
+            end_process(request.action).await;
         }
     }
 }
 
-fn fail(
-    request: FailRequest,
-    gate: &Gate,
-    pause: &PauseGate,
-    events: &Events,
-) -> Result<String, OperateError> {
-    let action = format!("{:?}", request.action).to_lowercase();
-    tracing::warn!(cause = %action, "failing on purpose, as an operator asked");
-    let change = Change::Fault { node: events.reporter().clone(), action };
-    events.emit(crate::ident::Term(0), change);
-    match request.action {
-        FaultAction::Crash => Ok("crashing now".into()),
-        FaultAction::Freeze => {
-            let ms = request.duration_ms.unwrap_or(FREEZE_DEFAULT_MS);
-            if ms > FREEZE_MAX_MS {
-                let reason = format!("a freeze may last {FREEZE_MAX_MS} ms at the most");
-                return Err(OperateError::Refused(reason));
+impl Faults {
+    fn restore(&self) {
+        self.gate.open();
+        self.pause.open();
+        self.stall.end();
+    }
+
+    fn fail(&self, request: &FailRequest) -> Result<String, OperateError> {
+        let partly = !request.peers.is_empty() || request.direction.is_some();
+        if partly && request.action != FaultAction::Isolate {
+            let reason = "peers and direction can be given for isolate only";
+            return Err(OperateError::Refused(reason.into()));
+        }
+        let done = match request.action {
+            FaultAction::Crash => "crashing now".into(),
+            FaultAction::Freeze => {
+                let ms = request.duration_ms.unwrap_or(FREEZE_DEFAULT_MS);
+                if ms > FREEZE_MAX_MS {
+                    let reason = format!("a freeze may last {FREEZE_MAX_MS} ms at the most");
+                    return Err(OperateError::Refused(reason));
+                }
+                thaw_later(ms)?;
+                format!("frozen for {ms} ms")
             }
-            thaw_later(ms)?;
-            Ok(format!("frozen for {ms} ms"))
-        }
-        FaultAction::Pause => {
-            pause.shut();
-            end_later(request.duration_ms, pause.clone(), PauseGate::open);
-            Ok("answering clients with 503 until restored".into())
-        }
-        FaultAction::Isolate => {
-            gate.shut();
-            end_later(request.duration_ms, gate.clone(), Gate::open);
-            Ok("dropping all peer traffic until restored".into())
-        }
+            FaultAction::Pause => {
+                self.pause.shut();
+                end_later(request.duration_ms, self.pause.clone(), PauseGate::open);
+                "answering clients with 503 until restored".into()
+            }
+            FaultAction::Isolate => self.isolate(request)?,
+            FaultAction::DiskStall => {
+                self.stall.begin();
+                end_later(request.duration_ms, self.stall.clone(), Stall::end);
+                "the database's writes hang until restored".into()
+            }
+            FaultAction::Deafen => {
+                self.gate.deafen();
+                end_later(request.duration_ms, self.gate.clone(), Gate::open);
+                "refusing new connections of peers until restored".into()
+            }
+        };
+        let action = request.action.to_string();
+        tracing::warn!(cause = %action, "failing on purpose, as an operator asked");
+        let change = Change::Fault { node: self.events.reporter().clone(), action };
+        self.events.emit(Term(0), change);
+        Ok(done)
+    }
+
+    fn isolate(&self, request: &FailRequest) -> Result<String, OperateError> {
+        let direction = request.direction.unwrap_or_default();
+        let of = if request.peers.is_empty() {
+            self.gate.shut_all(direction);
+            "all peers".to_owned()
+        } else {
+            let targets = request.peers.iter().map(|name| self.neighbours.target(name));
+            self.gate.shut_some(targets.collect::<Result<_, _>>()?, direction);
+            let names: Vec<&str> = request.peers.iter().map(NodeName::as_str).collect();
+            names.join(", ")
+        };
+        end_later(request.duration_ms, self.gate.clone(), Gate::open);
+        let way = match direction {
+            Direction::In => "incoming traffic of",
+            Direction::Out => "outgoing traffic to",
+            Direction::Both => "all traffic with",
+        };
+        Ok(format!("dropping {way} {of} until restored"))
     }
 }
 
@@ -109,47 +177,17 @@ fn thaw_later(ms: u64) -> Result<(), OperateError> {
     Ok(())
 }
 
-async fn end_process(request: FailRequest) {
-    let signal = match request.action {
+async fn end_process(action: FaultAction) {
+    let signal = match action {
         FaultAction::Crash => Signal::KILL,
         FaultAction::Freeze => Signal::STOP,
-        FaultAction::Pause | FaultAction::Isolate => return,
+        FaultAction::Pause
+        | FaultAction::Isolate
+        | FaultAction::DiskStall
+        | FaultAction::Deafen => return,
     };
     tokio::time::sleep(ANSWER_TIME).await;
     if let Err(error) = kill_process(getpid(), signal) {
         tracing::error!(cause = %error, "the process could not signal itself");
-    }
-}
-
-async fn transfer(request: &TransferRequest, late: &LateConsensus) -> Result<String, OperateError> {
-    let Some(consensus) = late.get() else {
-        return Err(OperateError::Refused("this node does not belong to a cluster yet".into()));
-    };
-    let view = consensus.view();
-    if !view.i_lead() {
-        return Err(OperateError::NotLeader);
-    }
-    let to: RaftId = match &request.to {
-        Some(name) => {
-            let voter = view.voters().find(|voter| voter.name == *name);
-            let unknown = || OperateError::Refused(format!("{name} is not a voter"));
-            voter.ok_or_else(unknown)?.raft_id
-        }
-        None => consensus
-            .best_successor()
-            .ok_or_else(|| OperateError::Refused("there is no other voter to lead".into()))?,
-    };
-    if Some(to) == view.me {
-        return Ok("this node is the leader already".into());
-    }
-    consensus.transfer(to).await.map_err(|error| OperateError::Refused(error.to_string()))?;
-    let mut views = consensus.views();
-    let handed = views.wait_for(|view| view.leader == Some(to));
-    match tokio::time::timeout(TRANSFER_MAX, handed).await {
-        Ok(Ok(view)) => {
-            let name = view.leader_member().map_or_else(String::new, |m| m.name.to_string());
-            Ok(format!("{name} is the leader of term {}", view.term))
-        }
-        _ => Err(OperateError::Refused("the other node did not take over in time".into())),
     }
 }

@@ -3,14 +3,17 @@
 
 mod core;
 mod faults;
+mod hand_over;
 mod leadership;
 mod runtimes;
+mod self_watch;
 mod status;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::core::Core;
@@ -21,19 +24,23 @@ use crate::formation::FormationError;
 use crate::http::PauseGate;
 use crate::limits;
 use crate::net::serve::ServeLimits;
-use crate::net::{self, ListenError, TcpListener};
+use crate::net::{self, ListenError, Reserved, TcpListener};
 use crate::peer::routes::Routes;
 use crate::pool::Pool;
 use crate::raft;
 use crate::service::operate::Operator;
 use crate::service::{RequestStats, Service, ServiceParts};
 use crate::stego;
-use crate::store::{Store, StoreError};
+use crate::store::{Stall, StallingStore, Store, StoreError};
 use runtimes::Runtimes;
 use status::StatusParts;
 
 /// Commands of an operator that wait; beyond it he is told to try again.
 const OPERATIONS_MAX: usize = 16;
+/// How long the client port waits for a leader before it opens without one.
+const LED_MAX: Duration = Duration::from_millis(300);
+/// How long tasks for clients may take to end when the node stops. Longer than the port may.
+const CLIENTS_MAX: Duration = Duration::from_secs(7);
 
 /// The node could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +61,13 @@ pub enum NodeError {
     Formation(#[from] FormationError),
     #[error(transparent)]
     Raft(#[from] raft::StartError),
+    /// A write to the store hung for so long that the node is of use to nobody.
+    #[error(
+        "a write to {} has not ended for {} ms (timings.fsync_exit_ms = {limit_ms}): the disk is \
+         stuck; see the kernel's log, mend the disk or move the folder, and start the node again",
+        folder.display(), stalled.as_millis()
+    )]
+    DiskStuck { folder: std::path::PathBuf, stalled: Duration, limit_ms: u64 },
     /// It ran, and had to stop: it must not vote on what it cannot trust.
     #[error("this node had to stop: {0}")]
     Failed(String),
@@ -68,6 +82,7 @@ impl NodeError {
             | Self::Signals(_)
             | Self::Formation(_)
             | Self::Raft(_)
+            | Self::DiskStuck { .. }
             | Self::Failed(_) => false,
         }
     }
@@ -97,7 +112,12 @@ pub fn run_until(config: ServeConfig, stop: &CancellationToken) -> Result<(), No
         let node = Node::open(&config, &runtimes, datadir, cover).await?;
         node.run(&config, stop).await
     });
-    runtimes.stop();
+    if matches!(result, Err(NodeError::DiskStuck { .. })) {
+        // Whatever waited for the disk would wait for ever.
+        runtimes.abandon();
+    } else {
+        runtimes.stop();
+    }
     result
 }
 
@@ -112,9 +132,10 @@ fn read_cover(config: &ServeConfig) -> Result<Bytes, NodeError> {
 /// Everything that lives from start to stop.
 struct Node {
     core: Core,
+    stall: Stall,
     runtimes: Runtimes,
     raft_listener: TcpListener,
-    client_listener: TcpListener,
+    client_port: Reserved,
     pool: Pool,
     cover: Bytes,
 }
@@ -128,18 +149,16 @@ impl Node {
     ) -> Result<Self, NodeError> {
         // Ports first: the likeliest mistake, and nothing has been written yet.
         let raft_listener = net::listen(config.raft_listen, "Raft port").await?;
-        let listening = net::listen(config.listen, "client port");
-        let client_listener = runtimes
-            .client
-            .spawn("listen", listening)
-            .await
-            .map_err(|error| NodeError::Failed(error.to_string()))??;
+        let client_port = net::reserve(config.listen, "client port").await?;
         let folder = datadir.store();
-        let store = runtimes.raft.blocking(move || open_store(folder)).await?;
+        let stall = Stall::default();
+        let stalls = stall.clone();
+        let store = runtimes.raft.blocking(move || open_store(folder, stalls)).await?;
         let core = Core::open(config, runtimes.raft.clone(), store, datadir)?;
         let metrics = Arc::clone(&core.metrics);
         let pool = Pool::new(config.codec_threads, limits::POOL_QUEUE_MAX, metrics);
-        Ok(Self { core, runtimes: runtimes.clone(), raft_listener, client_listener, pool, cover })
+        let runtimes = runtimes.clone();
+        Ok(Self { core, stall, runtimes, raft_listener, client_port, pool, cover })
     }
 
     async fn run(self, config: &ServeConfig, stop: &CancellationToken) -> Result<(), NodeError> {
@@ -150,7 +169,7 @@ impl Node {
             config,
             core.views.subscribe(),
             Arc::clone(&core.late),
-            (core.contact.clone(), core.verdict.clone(), stats.clone()),
+            (core.contact.clone(), core.verdict.clone(), core.health.clone(), stats.clone()),
             (core.links.clone(), Arc::clone(&core.metrics), pause.clone()),
         );
         let mut routes = Routes::default();
@@ -163,21 +182,43 @@ impl Node {
             "operations",
             faults::operate(
                 operations,
-                core.links.gate().clone(),
-                pause.clone(),
+                faults::Faults {
+                    gate: core.links.gate().clone(),
+                    pause: pause.clone(),
+                    stall: self.stall.clone(),
+                    events: core.events.clone(),
+                    neighbours: faults::Neighbours {
+                        views: core.views.subscribe(),
+                        configured: config.peers.clone(),
+                    },
+                },
                 Arc::clone(&core.late),
-                core.events.clone(),
+                core.links.clone(),
             ),
         );
-        let clients = self.serve_ports(routes, operator, statuses, stats, pause, config);
-        let result = core.run(stop).await;
-
-        core.hand_over().await;
-        clients.cancel();
+        let clients = self.runtimes.client.clone();
+        let (port, not_listening) =
+            self.serve_ports(routes, operator, statuses, stats, pause, config);
+        let result = tokio::select! {
+            result = core.run(stop) => result,
+            Ok(error) = not_listening => Err(NodeError::Listen(error)),
+        };
+        if !matches!(result, Err(NodeError::DiskStuck { .. })) {
+            core.hand_over().await;
+            tracing::info!("stopping");
+            port.cancel();
+            // Raft goes last: until the client port is empty, what arrives there is passed on
+            // to the new leader.
+            if tokio::time::timeout(CLIENTS_MAX, clients.stop()).await.is_err() {
+                tracing::warn!("some requests did not end in time");
+            }
+            core.shutdown().await;
+        }
         result
     }
 
-    /// Opens both ports to the world; the token ends the client port.
+    /// Opens both ports to the world; the token ends the client port, and the receiver hears
+    /// why that could not be opened.
     fn serve_ports(
         self,
         routes: Routes,
@@ -186,7 +227,8 @@ impl Node {
         stats: RequestStats,
         pause: PauseGate,
         config: &ServeConfig,
-    ) -> CancellationToken {
+    ) -> (CancellationToken, oneshot::Receiver<ListenError>) {
+        let mut views = self.core.views.subscribe();
         self.core.start(self.raft_listener, routes);
         let client_rt = self.runtimes.client.clone();
         let service = Service::new(ServiceParts {
@@ -204,6 +246,7 @@ impl Node {
         let clients = ServeLimits {
             connections_max: limits::CLIENT_CONNECTIONS_MAX,
             header_read_max: limits::HEADER_READ_MAX,
+            linger: limits::LINGER,
             drain_max: limits::DRAIN_MAX,
         };
         let stop = client_rt.token().child_token();
@@ -211,29 +254,36 @@ impl Node {
             node = %config.id, listen = %config.listen, raft_listen = %config.raft_listen,
             "node started"
         );
-        client_rt.spawn(
-            "client port",
-            net::serve::serve(
-                self.client_listener,
-                clients,
-                stop.clone(),
-                crate::http::service_for(service, pause),
-            ),
-        );
-        stop
+        let (failed, not_listening) = oneshot::channel();
+        let (port, stopped) = (self.client_port, stop.clone());
+        client_rt.spawn("client port", async move {
+            // A returning node's clients would wait for its first word of the leader, and the
+            // other nodes serve them at once.
+            let led = views.wait_for(|view| view.leader.is_some());
+            let _ = tokio::time::timeout(LED_MAX, led).await;
+            match port.listen() {
+                Ok(listener) => {
+                    let service_for = crate::http::service_for(service, pause);
+                    net::serve::serve(listener, None, clients, stopped, service_for).await;
+                }
+                // Nobody hears it where the node is ending already.
+                Err(error) => drop(failed.send(error)),
+            }
+        });
+        (stop, not_listening)
     }
 }
 
 #[cfg(not(sim))]
-fn open_store(folder: std::path::PathBuf) -> Result<Arc<dyn Store>, NodeError> {
+fn open_store(folder: std::path::PathBuf, stall: Stall) -> Result<Arc<dyn Store>, NodeError> {
     match crate::store::RocksStore::open(&folder) {
-        Ok(store) => Ok(Arc::new(store)),
+        Ok(store) => Ok(Arc::new(StallingStore::new(store, stall))),
         Err(cause) => Err(NodeError::Store { folder, cause }),
     }
 }
 
 /// A simulation gives [`Core`] the stores of its own disks.
 #[cfg(sim)]
-fn open_store(_folder: std::path::PathBuf) -> Result<Arc<dyn Store>, NodeError> {
-    Ok(Arc::new(crate::store::MemoryStore::default()))
+fn open_store(_folder: std::path::PathBuf, stall: Stall) -> Result<Arc<dyn Store>, NodeError> {
+    Ok(Arc::new(StallingStore::new(crate::store::MemoryStore::default(), stall)))
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustix::process::{Signal, getpid, kill_process};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::rt::{ClientRt, RaftRt};
@@ -14,6 +15,8 @@ const CLIENT_THREADS: usize = 2;
 const CLIENT_NICENESS: i32 = 5;
 /// How long tasks may take to end when the node stops.
 const STOP_MAX: Duration = Duration::from_secs(6);
+/// How long the process may take to exit when threads hang.
+const EXIT_MAX: Duration = Duration::from_secs(2);
 
 /// Both runtimes, and handles to them.
 #[derive(Clone)]
@@ -65,6 +68,30 @@ impl Runtimes {
         if self.block_on(async { tokio::time::timeout(STOP_MAX, stopping).await }).is_err() {
             tracing::warn!("some tasks did not end in time");
         }
+    }
+
+    /// Ends what can be ended and waits for nothing, so that the process can exit while
+    /// threads hang in the kernel.
+    pub fn abandon(&self) {
+        // Tasks go, and with them the ports and connections: peers see that this node is gone.
+        self.client.token().cancel();
+        self.raft.token().cancel();
+        #[allow(clippy::mem_forget, reason = "a runtime that is dropped waits for its threads")]
+        std::mem::forget(self.clone());
+        kill_later();
+    }
+}
+
+/// Should the process hang even in `exit`, where libraries wait for their own threads.
+fn kill_later() {
+    let killer = std::thread::Builder::new().name("last-resort".into()).spawn(|| {
+        // Nobody sends on this channel: it is a timer.
+        let (_sender, never) = std::sync::mpsc::sync_channel::<()>(0);
+        let _ = never.recv_timeout(EXIT_MAX);
+        let _ = kill_process(getpid(), Signal::KILL);
+    });
+    if let Err(error) = killer {
+        tracing::error!(cause = %error, "no thread that would end a hanging exit");
     }
 }
 

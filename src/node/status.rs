@@ -1,16 +1,19 @@
 //! The cluster's state as this node sees it: its own at first hand, the others' from
 //! what they answer, a few times a second.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use tokio::sync::watch;
 
 use crate::api::cluster::{ClusterStatus, Mode, NodeStatus, Role, split_addr};
 use crate::clock;
 use crate::config::ServeConfig;
+use crate::detector::introspect::{Condition, Health};
 use crate::detector::{Contact, Opinion, Verdict};
 use crate::http::PauseGate;
 use crate::ident::NodeName;
@@ -37,7 +40,11 @@ struct Heard {
     status: Option<NodeStatus>,
     at: Option<clock::Instant>,
     refused: bool,
+    /// This node's detector held it dead, and it has not answered since.
+    dead: bool,
 }
+
+type HeardOf = Arc<Mutex<BTreeMap<NodeName, Heard>>>;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Usage {
@@ -53,6 +60,7 @@ pub struct StatusParts {
     late: LateConsensus,
     contact: Contact,
     verdict: Verdict,
+    health: Health,
     stats: RequestStats,
     links: Links,
     metrics: Arc<Metrics>,
@@ -67,7 +75,7 @@ impl StatusParts {
         config: &ServeConfig,
         views: watch::Receiver<Arc<LeaderView>>,
         late: LateConsensus,
-        (contact, verdict, stats): (Contact, Verdict, RequestStats),
+        (contact, verdict, health, stats): (Contact, Verdict, Health, RequestStats),
         (links, metrics, pause): (Links, Arc<Metrics>, PauseGate),
     ) -> (Self, watch::Receiver<Arc<ClusterStatus>>) {
         let (published, statuses) = watch::channel(Arc::default());
@@ -77,6 +85,7 @@ impl StatusParts {
             late,
             contact,
             verdict,
+            health,
             stats,
             links,
             metrics,
@@ -99,54 +108,85 @@ impl StatusParts {
         });
     }
 
-    /// Publishes at every change of leadership, and a few times a second, until the node stops.
+    /// Publishes at every change of leadership or verdict, and a few times a second, until
+    /// the node stops.
     pub async fn publish(self, events: Events) {
-        let heard: Arc<Mutex<BTreeMap<NodeName, Heard>>> = Arc::default();
-        let (asked, answers) = watch::channel(());
+        let heard = HeardOf::default();
+        let (answered, answers) = watch::channel(());
         // Apart, so that waiting for a silent node does not hold back the news of a new leader.
         tokio::select! {
-            () = self.keep_asking(&heard, &asked) => {}
+            () = self.keep_asking(&heard, &answered) => {}
+            () = self.keep_reading_usage() => {}
             () = self.publish_news(&heard, answers, events) => {}
         }
     }
 
-    async fn keep_asking(
-        &self,
-        heard: &Arc<Mutex<BTreeMap<NodeName, Heard>>>,
-        asked: &watch::Sender<()>,
-    ) {
-        let mut ticks = tokio::time::interval(POLL_INTERVAL);
+    async fn keep_reading_usage(&self) {
+        let mut ticks = tokio::time::interval(USAGE_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut usage_read: Option<clock::Instant> = None;
         loop {
             ticks.tick().await;
-            if usage_read.is_none_or(|at| at.elapsed() >= USAGE_INTERVAL) {
-                usage_read = Some(clock::now());
-                self.read_usage().await;
+            self.read_usage().await;
+        }
+    }
+
+    /// Asks the others in turn, and at once when the leadership changed: then what they
+    /// last said is old. One question at a time to each, so that a silent node costs no
+    /// other one its turn.
+    async fn keep_asking(&self, heard: &HeardOf, answered: &watch::Sender<()>) {
+        let mut ticks = tokio::time::interval(POLL_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut views = self.views.clone();
+        let mut led = None;
+        let mut asking = FuturesUnordered::new();
+        let mut asked = BTreeSet::new();
+        loop {
+            let due = tokio::select! {
+                _ = ticks.tick() => true,
+                changed = views.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let view = views.borrow_and_update();
+                    std::mem::replace(&mut led, Some((view.leader, view.term))) != led
+                }
+                Some(name) = asking.next() => {
+                    asked.remove(&name);
+                    answered.send_replace(());
+                    false
+                }
+            };
+            if due {
+                for (name, (_, addr)) in self.others() {
+                    if asked.insert(name.clone()) {
+                        asking.push(self.ask(name, addr, heard));
+                    }
+                }
             }
-            self.ask_others(heard).await;
-            asked.send_replace(());
         }
     }
 
     async fn publish_news(
         &self,
-        heard: &Arc<Mutex<BTreeMap<NodeName, Heard>>>,
+        heard: &HeardOf,
         mut answers: watch::Receiver<()>,
         events: Events,
     ) {
         let mut views = self.views.clone();
+        let mut verdicts = self.verdict.changes();
         let mut healthy: BTreeMap<NodeName, bool> = BTreeMap::new();
         loop {
             let changed = tokio::select! {
                 answered = answers.changed() => answered,
                 changed = views.changed() => changed,
+                changed = verdicts.changed() => changed,
             };
             if changed.is_err() {
                 return;
             }
-            let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let status = self.cluster(self.own(), &heard);
+            self.note_dead(heard);
+            let known = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let status = self.cluster(self.own(), &known);
             for node in &status.nodes {
                 let before = healthy.insert(node.id.clone(), node.healthy);
                 self.metrics
@@ -168,6 +208,16 @@ impl StatusParts {
         }
     }
 
+    /// What the detector knows of the leader is newer than what the leader last said.
+    fn note_dead(&self, heard: &HeardOf) {
+        let Some(leader) = self.verdict.condemned() else { return };
+        let name = self.views.borrow().member(leader).map(|member| member.name.clone());
+        if let Some(name) = name {
+            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.entry(name).or_default().dead = true;
+        }
+    }
+
     /// Names and Raft addresses of all others: members, and those only configured.
     fn others(&self) -> BTreeMap<NodeName, (String, String)> {
         let mut others: BTreeMap<_, _> = self
@@ -184,18 +234,18 @@ impl StatusParts {
         others
     }
 
-    async fn ask_others(&self, heard: &Arc<Mutex<BTreeMap<NodeName, Heard>>>) {
-        let asking = self.others().into_iter().map(|(name, (_, addr))| async move {
-            let link = self.links.to(addr, Lane::Service);
-            let answer = link.call::<_, NodeStatus>(STATUS, &(), ANSWER_MAX).await;
-            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-            let entry = heard.entry(name).or_default();
-            entry.refused = matches!(answer, Err(PeerError::Refused { .. }));
-            if let Ok(status) = answer {
-                *entry = Heard { status: Some(status), at: Some(clock::now()), refused: false };
-            }
-        });
-        futures_util::future::join_all(asking).await;
+    /// Asks one node, and gives its name back.
+    async fn ask(&self, name: NodeName, addr: String, heard: &HeardOf) -> NodeName {
+        let link = self.links.to(addr, Lane::Service);
+        let answer = link.call::<_, NodeStatus>(STATUS, &(), ANSWER_MAX).await;
+        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = heard.entry(name.clone()).or_default();
+        entry.refused = matches!(answer, Err(PeerError::Refused { .. }));
+        if let Ok(status) = answer {
+            let at = Some(clock::now());
+            *entry = Heard { status: Some(status), at, refused: false, dead: false };
+        }
+        name
     }
 
     async fn read_usage(&self) {
@@ -229,9 +279,15 @@ impl StatusParts {
         let mut own =
             NodeStatus::unknown(config.id.clone(), &config.advertise, &config.raft_advertise);
         own.mode = self.mode(consensus, &view);
-        own.healthy = own.mode != Mode::Faulted;
+        let condition = self.health.condition();
+        let disk_well = !matches!(condition, Condition::SlowDisk | Condition::StuckDisk);
+        own.healthy = own.mode != Mode::Faulted && disk_well;
+        own.condition = condition.to_string();
         if let Some(consensus) = consensus {
             (own.role, own.quorum_ack_ms) = consensus.role();
+            own.write_age_ms =
+                consensus.writing_since().map(|since| clock::millis(since.elapsed()));
+            own.handing_over = consensus.is_handing_over();
         }
         own.raft_id = view.me.map(|me| me.0);
         own.voter = own.mode == Mode::Normal;
@@ -288,6 +344,7 @@ impl StatusParts {
         }
         let lease_ms = self.config.timings.election_timeout_max_ms as f64;
         match self.late.get() {
+            Some(_) if view.i_lead() && self.health.condition() == Condition::StuckDisk => false,
             Some(consensus) if view.i_lead() => {
                 let acked = consensus.role().1.is_some_and(|ms| ms < lease_ms);
                 view.voters().count() <= 1 || acked
@@ -314,7 +371,10 @@ fn other(
         heard.status.unwrap_or_else(|| NodeStatus::unknown(name.clone(), http_addr, raft_addr));
     (node.ip, node.http_port) = split_addr(http_addr);
     node.last_contact_ms = age.map(clock::millis);
-    node.healthy = node.healthy && !heard.refused && age.is_some_and(|age| age < HEALTHY_WITHIN);
+    node.healthy = node.healthy
+        && !heard.refused
+        && !heard.dead
+        && age.is_some_and(|age| age < HEALTHY_WITHIN);
     let member = view.members.iter().find(|member| member.name == name);
     node.voter = member.is_some_and(|member| member.voter);
     node.raft_id = member.map(|member| member.raft_id.0).or(node.raft_id);

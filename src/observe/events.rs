@@ -40,6 +40,17 @@ pub enum Change {
     Joined {
         node: NodeName,
     },
+    /// Leadership went over as planned.
+    HandedOver {
+        node: NodeName,
+        to: NodeName,
+        cause: String,
+    },
+    /// How a node finds itself: its disk, its quorum.
+    ConditionChanged {
+        node: NodeName,
+        condition: String,
+    },
     Fault {
         node: NodeName,
         action: String,

@@ -4,8 +4,8 @@
 //! not share figures.
 
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// Bucket bounds from 0.1 ms to about 13 s, doubling: a commit takes some 1 ms and a
@@ -37,6 +37,8 @@ pub struct Metrics {
     /// Campaigns that this node began.
     pub raft_campaigns_total: IntCounter,
     pub raft_fsync_seconds: Histogram,
+    /// Age of the log write under way; 0 where none is.
+    pub raft_write_age_seconds: Gauge,
     /// Log writes that shared one fsync.
     pub raft_group_commit_writes: Histogram,
     /// Records that this node applied.
@@ -45,6 +47,8 @@ pub struct Metrics {
     pub peer_requests_total: IntCounterVec,
     /// Unanswered probes of the leader.
     pub detector_missed_probes_total: IntCounter,
+    /// Time added to every probe's because this machine itself runs late.
+    pub detector_patience_seconds: Gauge,
     /// 1 where the peer answered lately, by `peer`.
     pub peer_healthy: IntGaugeVec,
     pub process_cpu_percent: GaugeVec,
@@ -114,6 +118,10 @@ impl Metrics {
                 "raft_fsync_seconds",
                 "Seconds of one fsync of the Raft log."
             ))),
+            raft_write_age_seconds: register!(Gauge::with_opts(opts(
+                "raft_write_age_seconds",
+                "Age of the write of the Raft log that is under way; 0 where none is."
+            ))),
             raft_group_commit_writes: register!(Histogram::with_opts(
                 HistogramOpts::new(
                     "stegcluster_raft_group_commit_writes",
@@ -133,6 +141,10 @@ impl Metrics {
                 "detector_missed_probes_total",
                 "Probes of the leader that it did not answer in time."
             ),
+            detector_patience_seconds: register!(Gauge::with_opts(opts(
+                "detector_patience_seconds",
+                "Time added to each probe's because this machine itself runs late."
+            ))),
             peer_healthy: register!(IntGaugeVec::new(
                 opts("peer_healthy", "1 where the peer answered lately."),
                 &["peer"]

@@ -21,7 +21,7 @@ use super::envelope::Sender;
 use crate::ident::RaftId;
 use crate::limits::{PEER_BODY_BYTES_MAX, PEER_DIAL_MAX, PEER_IDLE_MAX};
 use crate::net::dial::{self, Body, DialError};
-use crate::net::gate::Gate;
+use crate::net::gate::{Gate, Peer, Way};
 use crate::rt::RaftRt;
 
 /// What a connection is for. Messages of one lane may wait for each other, those of
@@ -193,20 +193,12 @@ impl Link {
         path: &str,
         body: Body,
     ) -> Result<Response<Incoming>, PeerError> {
-        if self.links.gate.is_shut() {
-            return Err(self.unreachable("isolated on purpose"));
-        }
-        let key = (self.addr.clone(), self.lane);
-        let mut sender =
-            match self.links.take_idle(&key) {
-                Some(sender) => sender,
-                None => dial::http(&self.links.rt, &self.addr, PEER_DIAL_MAX).await.map_err(
-                    |error| match error {
-                        DialError::Refused => PeerError::Refused { peer: self.addr.clone() },
-                        other => self.unreachable(other),
-                    },
-                )?,
-            };
+        let (gate, peer) = (&self.links.gate, Peer::RaftAddr(&self.addr));
+        gate.passes(peer, Way::Out).await;
+        let mut sender = match self.links.take_idle(&(self.addr.clone(), self.lane)) {
+            Some(sender) => sender,
+            None => self.dial().await?,
+        };
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() =
@@ -217,8 +209,18 @@ impl Link {
         self.links.sender.seal(headers, self.to);
         let mut response =
             sender.send_request(request).await.map_err(|error| self.unreachable(error))?;
+        gate.passes(peer, Way::In).await;
         response.extensions_mut().insert(Reusable(Arc::new(Mutex::new(Some(sender)))));
         Ok(response)
+    }
+
+    async fn dial(&self) -> Result<SendRequest<Body>, PeerError> {
+        // A connection needs the peer's answer.
+        self.links.gate.passes(Peer::RaftAddr(&self.addr), Way::In).await;
+        dial::http(&self.links.rt, &self.addr, PEER_DIAL_MAX).await.map_err(|error| match error {
+            DialError::Refused => PeerError::Refused { peer: self.addr.clone() },
+            other => self.unreachable(other),
+        })
     }
 
     async fn read<A: DeserializeOwned>(

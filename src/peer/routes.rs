@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 use super::envelope::{Envelope, Sender};
 use crate::limits::PEER_BODY_BYTES_MAX;
-use crate::net::gate::Gate;
+use crate::net::gate::{Gate, Peer, Way};
 
 /// An answer to a peer.
 pub type PeerResponse = Response<BoxBody<Bytes, io::Error>>;
@@ -114,10 +114,6 @@ impl Routes {
         gate: &Gate,
         request: Request<Incoming>,
     ) -> PeerResponse {
-        if gate.is_shut() {
-            // As silent as a pulled cable: the peer's own deadline ends its wait.
-            return std::future::pending().await;
-        }
         let (parts, body) = request.into_parts();
         let Some(route) = self.routes.get(parts.uri.path()) else {
             let reason = "this is a Raft port, for peers only; clients use the client port";
@@ -133,6 +129,9 @@ impl Routes {
                 });
             }
         };
+        let from = envelope.from.clone();
+        // As silent as a pulled cable: the peer's own deadline ends its wait.
+        gate.passes(Peer::Name(&from), Way::In).await;
         let members = envelope.cluster.is_some() && sender.cluster().is_some();
         if route.admit == Admit::Members && !members {
             let reason =
@@ -140,9 +139,7 @@ impl Routes {
             return refuse(Refusal::unavailable(reason));
         }
         let answer = (route.handler)(envelope, body).await;
-        if gate.is_shut() {
-            return std::future::pending().await;
-        }
+        gate.passes(Peer::Name(&from), Way::Out).await;
         answer
     }
 }

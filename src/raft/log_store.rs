@@ -178,7 +178,15 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let mut batch = Batch::default();
         batch.put(Column::Meta, VOTE_KEY, encode("the vote", vote)?);
-        self.writer.write_and_wait(batch).await?;
+        // What Raft must never forget is the term and whom it voted for in it (dissertation,
+        // figure 3.1). That this candidate has won is news, and the leader repeats it: a
+        // node that forgot it is a voter like any other. So it waits for no fsync of its own.
+        let same_ballot = self.memory().vote.is_some_and(|saved| saved.leader_id == vote.leader_id);
+        if same_ballot && vote.committed {
+            self.writer.write_lazily(batch).await?;
+        } else {
+            self.writer.write_and_wait(batch).await?;
+        }
         self.memory().vote = Some(*vote);
         Ok(())
     }

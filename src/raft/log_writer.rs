@@ -1,7 +1,10 @@
 //! The thread that writes the Raft log: everything that waits while one fsync runs
 //! shares the next (group commit), and is told when its bytes are on stable storage.
+//!
+//! How long the write under way has taken is there for others to see: a disk that is stuck
+//! shows by nothing else.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -10,7 +13,7 @@ use crate::limits::LOG_WRITER_QUEUE_MAX;
 use crate::observe::metrics::Metrics;
 #[cfg(sim)]
 use crate::sim::sabotage::{self, Bug};
-use crate::store::{Batch, Durability, Store, StoreError};
+use crate::store::{Batch, Column, Durability, Store, StoreError};
 
 /// Called from the writer's thread when a write is durable, or failed.
 type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -24,11 +27,32 @@ struct Job {
 /// Writes that share one fsync at the most; the rest wait for the next.
 const GROUP_MAX: usize = 512;
 
+/// Written where nothing else is, to see whether the disk still does.
+const CANARY_KEY: &[u8] = b"raft/canary";
+
+/// How the writer gets on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Progress {
+    /// When the write under way began, if one is.
+    pub writing_since: Option<clock::Instant>,
+    /// When the last durable write ended.
+    pub synced_at: Option<clock::Instant>,
+}
+
 /// Hands writes to the writer, which makes them in this order. Cheap to clone.
 #[derive(Clone)]
 pub struct LogWriter {
     // When full, the sender waits: Raft then takes no more work than the disk does.
     jobs: mpsc::Sender<Job>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+/// What the thread works with.
+struct Writer {
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    receiver: mpsc::Receiver<Job>,
+    progress: Arc<Mutex<Progress>>,
 }
 
 impl LogWriter {
@@ -38,32 +62,54 @@ impl LogWriter {
     /// The operating system gives no thread.
     #[cfg(not(sim))]
     pub fn start(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
-        let (jobs, mut receiver) = mpsc::channel(LOG_WRITER_QUEUE_MAX);
+        let (this, mut writer) = Self::new(store, metrics);
         std::thread::Builder::new().name("raft-log".into()).spawn(move || {
-            while let Some(first) = receiver.blocking_recv() {
-                Group::gather(first, &mut receiver).write(&*store, &metrics);
+            while let Some(first) = writer.receiver.blocking_recv() {
+                let group = writer.gather(first);
+                writer.write(group);
             }
         })?;
-        Ok(Self { jobs })
+        Ok(this)
     }
 
     /// In simulation a task takes the thread's place.
     #[cfg(sim)]
     pub fn start(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
-        let (jobs, mut receiver) = mpsc::channel(LOG_WRITER_QUEUE_MAX);
+        let (this, mut writer) = Self::new(store, metrics);
         crate::sim::process::spawn(async move {
-            while let Some(first) = receiver.recv().await {
-                let mut group = Group::gather(first, &mut receiver);
+            while let Some(first) = writer.receiver.recv().await {
+                let mut group = writer.gather(first);
                 if group.durability == Durability::Synced {
                     if sabotage::is(Bug::AcknowledgeBeforeFsync) {
                         group.acknowledge(&Ok(()));
                     }
+                    writer.note(|progress| progress.writing_since = Some(clock::now()));
                     crate::sim::disk::fsync().await;
                 }
-                group.write(&*store, &metrics);
+                writer.write(group);
             }
         });
-        Ok(Self { jobs })
+        Ok(this)
+    }
+
+    fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> (Self, Writer) {
+        let (jobs, receiver) = mpsc::channel(LOG_WRITER_QUEUE_MAX);
+        let progress = Arc::<Mutex<Progress>>::default();
+        let writer = Writer { store, metrics, receiver, progress: Arc::clone(&progress) };
+        (Self { jobs, progress }, writer)
+    }
+
+    /// How the writer gets on, now.
+    pub fn progress(&self) -> Progress {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a few durable bytes, unless there is no room: then there is work enough.
+    pub fn write_canary(&self) {
+        let mut batch = Batch::default();
+        batch.put(Column::Meta, CANARY_KEY, []);
+        // Full or stopped: nothing is lost.
+        let _ = self.jobs.try_send(Job { batch, durability: Durability::Synced, done: None });
     }
 
     /// Queues a durable write; `done` hears of its end.
@@ -116,16 +162,24 @@ struct Group {
 }
 
 impl Group {
+    fn acknowledge(&mut self, result: &Result<(), StoreError>) {
+        for done in self.waiting.drain(..) {
+            done(result.clone());
+        }
+    }
+}
+
+impl Writer {
     /// `first`, and whatever else waits by now.
-    fn gather(first: Job, receiver: &mut mpsc::Receiver<Job>) -> Self {
-        let mut group = Self {
+    fn gather(&mut self, first: Job) -> Group {
+        let mut group = Group {
             batch: first.batch,
             durability: first.durability,
             waiting: first.done.into_iter().collect(),
             writes: 1,
         };
         while group.writes < GROUP_MAX {
-            let Ok(job) = receiver.try_recv() else { break };
+            let Ok(job) = self.receiver.try_recv() else { break };
             group.batch.extend(job.batch);
             if job.durability == Durability::Synced {
                 group.durability = Durability::Synced;
@@ -136,23 +190,31 @@ impl Group {
         group
     }
 
-    fn write(mut self, store: &dyn Store, metrics: &Metrics) {
+    fn write(&mut self, mut group: Group) {
         let started = clock::now();
-        let result = store.write(std::mem::take(&mut self.batch), self.durability);
-        if self.durability == Durability::Synced {
-            metrics.raft_fsync_seconds.observe(started.elapsed().as_secs_f64());
-            metrics.raft_group_commit_writes.observe(self.writes as f64);
+        self.note(|progress| {
+            progress.writing_since.get_or_insert(started);
+        });
+        let result = self.store.write(std::mem::take(&mut group.batch), group.durability);
+        let synced = group.durability == Durability::Synced;
+        self.note(|progress| {
+            progress.writing_since = None;
+            if synced {
+                progress.synced_at = Some(clock::now());
+            }
+        });
+        if synced {
+            self.metrics.raft_fsync_seconds.observe(started.elapsed().as_secs_f64());
+            self.metrics.raft_group_commit_writes.observe(group.writes as f64);
         }
         if let Err(error) = &result {
             tracing::error!(cause = %error, "the Raft log cannot be written");
         }
-        self.acknowledge(&result);
+        group.acknowledge(&result);
     }
 
-    fn acknowledge(&mut self, result: &Result<(), StoreError>) {
-        for done in self.waiting.drain(..) {
-            done(result.clone());
-        }
+    fn note(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

@@ -5,6 +5,7 @@
 //! `log_store`), `state_machine`, and the messages (`network` out, `rpc` in).
 
 mod campaign;
+mod hand_over;
 mod log_store;
 mod log_writer;
 mod members;
@@ -26,15 +27,17 @@ use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
-use openraft::{ReadPolicy, ServerState};
+use openraft::{Instant as _, ReadPolicy, ServerState};
 use tokio::sync::watch;
 
 pub use campaign::run_campaigns;
+pub use hand_over::{HandOverError, HandedOver};
 pub use members::MembersError;
 pub use rpc::{LateConsensus, mount};
 use types::{MemberNode, Raft};
 
 use crate::api::cluster::Role;
+use crate::clock;
 use crate::config::{Snapshots, Timings};
 use crate::ident::{ClusterUuid, RaftId};
 use crate::ledger::query::Ledger;
@@ -100,6 +103,8 @@ pub struct Consensus {
     snapshot_slot: Arc<tokio::sync::Mutex<()>>,
     /// One change of membership at a time.
     members_slot: Arc<tokio::sync::Mutex<()>>,
+    handing_over: hand_over::UnderWay,
+    writer: log_writer::LogWriter,
 }
 
 impl Consensus {
@@ -116,7 +121,7 @@ impl Consensus {
         let options = Arc::new(options::options(&cluster_name, &timings, &snapshots)?);
         let writer = log_writer::LogWriter::start(Arc::clone(&store), Arc::clone(&metrics))?;
         let log = {
-            let (rt_log, store) = (rt.clone(), Arc::clone(&store));
+            let (rt_log, store, writer) = (rt.clone(), Arc::clone(&store), writer.clone());
             rt.blocking(move || log_store::LogStore::open(rt_log, store, writer)).await?
         };
         let machine =
@@ -139,6 +144,8 @@ impl Consensus {
             view,
             snapshot_slot: Arc::default(),
             members_slot: Arc::default(),
+            handing_over: hand_over::UnderWay::default(),
+            writer,
         };
         rt.spawn_until_stop("membership changes", consensus.clone().keep_changes_finished());
         Ok(consensus)
@@ -266,29 +273,26 @@ impl Consensus {
         }
     }
 
-    /// Hands leadership to `to`; does nothing where this node does not lead.
-    ///
-    /// # Errors
-    /// Raft has stopped.
-    pub async fn transfer(&self, to: RaftId) -> Result<(), ProposeError> {
-        self.raft
-            .trigger()
-            .transfer_leader(to.0)
-            .await
-            .map_err(|fatal| ProposeError::Stopped(fatal.to_string()))
+    /// When the write of the log that is under way began, if one is.
+    pub fn writing_since(&self) -> Option<clock::Instant> {
+        self.writer.progress().writing_since
     }
 
-    /// The voter other than this node whose log is longest, as the leader knows it.
-    pub fn best_successor(&self) -> Option<RaftId> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
-        let replication = metrics.replication.as_ref()?;
-        replication
-            .iter()
-            .filter(|(id, _)| **id != self.me.0 && voters.contains(id))
-            .max_by_key(|(_, matched)| **matched)
-            .map(|(id, _)| RaftId(*id))
+    /// Makes sure that the disk is asked at least once in `interval`: where nothing was
+    /// written for so long, a few bytes are. Never waits.
+    pub fn try_disk(&self, interval: Duration) {
+        let progress = self.writer.progress();
+        let idle = progress.synced_at.is_none_or(|at| at.elapsed() >= interval);
+        if idle && progress.writing_since.is_none() {
+            self.writer.write_canary();
+        }
+    }
+
+    /// When a quorum last acknowledged this leader: the moment at which the message left
+    /// that it answered.
+    pub fn quorum_acked_at(&self) -> Option<clock::Instant> {
+        let acked = self.raft.metrics().borrow_watched().last_quorum_acked?;
+        clock::now().checked_sub(acked.into_inner().elapsed())
     }
 
     /// What this node is in Raft, and milliseconds since a quorum acknowledged it, if it leads.

@@ -10,6 +10,7 @@ use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use tokio::sync::mpsc;
 
 use super::Consensus;
+use super::hand_over::FITNESS;
 use super::network::{APPEND, PRE_VOTE, READY, SNAPSHOT, SnapshotHead, TRANSFER, VOTE};
 use super::state_machine::{SnapshotData, receive};
 use super::types::{Snapshot, TypeConfig, Vote};
@@ -88,6 +89,11 @@ pub fn mount(routes: &mut Routes, late: &LateConsensus, contact: &Contact, verdi
     routes.json(PRE_VOTE, Admit::Members, move |_, rpc: VoteRequest<TypeConfig>| {
         let late = Arc::clone(&pre);
         async move { ready(&late)?.raft.pre_vote(rpc).await.map_err(failed) }
+    });
+    let fitness = Arc::clone(late);
+    routes.json(FITNESS, Admit::Members, move |_, (): ()| {
+        let late = Arc::clone(&fitness);
+        async move { ready(&late).map(|consensus| consensus.fitness()) }
     });
     let transfer = Arc::clone(late);
     routes.json(TRANSFER, Admit::Members, move |_, request: TransferLeaderRequest<TypeConfig>| {

@@ -39,7 +39,7 @@ pub use self::verify::Verified;
 
 use self::admission::Admission;
 use self::dataset::Dataset;
-use self::operate::{Operation, Operator};
+use self::operate::{Done, Operation, Operator};
 use crate::api::cluster::ClusterStatus;
 use crate::api::codec::CoverInfo;
 use crate::ident::NodeName;
@@ -133,11 +133,11 @@ impl Service {
         status.quorum && status.leader_id.as_ref() == Some(&self.parts().node)
     }
 
-    /// Gives an operator's command to the node; returns a sentence on what was done.
+    /// Gives an operator's command to the node.
     ///
     /// # Errors
     /// [`ServiceError::Operate`]
-    pub async fn operate(&self, operation: Operation) -> Result<String, ServiceError> {
+    pub async fn operate(&self, operation: Operation) -> Result<Done, ServiceError> {
         Ok(self.parts().operator.operate(operation).await?)
     }
 

@@ -2,7 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::cluster::{FailRequest, TransferRequest};
+use crate::api::cluster::{FailRequest, TransferRequest, Transferred};
 
 /// What an operator may ask of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,11 +12,30 @@ pub enum Operation {
     TransferLeader(TransferRequest),
 }
 
+/// What was done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done {
+    /// For people.
+    pub sentence: String,
+    /// The hand-over, where that was asked for.
+    pub transfer: Option<Transferred>,
+}
+
+impl From<String> for Done {
+    fn from(sentence: String) -> Self {
+        Self { sentence, transfer: None }
+    }
+}
+
 /// Why the node refused.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum OperateError {
+    /// It makes no sense here.
     #[error("{0}")]
     Refused(String),
+    /// It makes sense, but not now.
+    #[error("{0}")]
+    Unavailable(String),
     #[error("this node is not the leader")]
     NotLeader,
     #[error("this node is busy with other operator commands; try again")]
@@ -25,11 +44,11 @@ pub enum OperateError {
     Stopped,
 }
 
-/// An operation on its way to `node`, with the way back for a sentence on what was done.
+/// An operation on its way to `node`, with the way back for what was done.
 #[derive(Debug)]
 pub struct OperateJob {
     pub operation: Operation,
-    pub reply: oneshot::Sender<Result<String, OperateError>>,
+    pub reply: oneshot::Sender<Result<Done, OperateError>>,
 }
 
 /// Sends operations to `node`. Bounded: when full, the operator is told to try again.
@@ -46,7 +65,7 @@ impl Operator {
 
     /// # Errors
     /// See [`OperateError`].
-    pub async fn operate(&self, operation: Operation) -> Result<String, OperateError> {
+    pub async fn operate(&self, operation: Operation) -> Result<Done, OperateError> {
         let (reply, answer) = oneshot::channel();
         self.sender.try_send(OperateJob { operation, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => OperateError::Busy,

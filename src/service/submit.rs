@@ -7,14 +7,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::clock;
+use crate::detector::introspect::{Condition, Health};
 use crate::ident::NodeName;
 use crate::ledger::query::Ledger;
 use crate::ledger::{Command, Outcome};
 use crate::limits::{READ_MAX, SUBMIT_MAX};
+use crate::peer::PeerError;
 use crate::peer::link::{Lane, Link, Links};
 use crate::peer::routes::{Admit, Refusal, Routes};
 use crate::raft::{Consensus, LateConsensus, ProposeError};
@@ -24,8 +27,15 @@ use crate::view::LeaderView;
 const PUT: &str = "/service/put";
 const READ_INDEX: &str = "/service/read-index";
 
-/// Pause before the next attempt where nothing says that the view will change.
-const RETRY_PAUSE: Duration = Duration::from_millis(5);
+/// How a leader without a quorum refuses other nodes.
+const NO_QUORUM: StatusCode = StatusCode::GATEWAY_TIMEOUT;
+
+/// First pause before the next attempt where nothing says that the view will change: a new
+/// leader takes entries a round trip after it won. Twice as long each time after.
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(1);
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(16);
+/// How long a leader without a quorum keeps a record that is to be committed here.
+const NEW_LEADER_MAX: Duration = Duration::from_millis(300);
 
 /// A record was not acknowledged, or a read could not be made linearizable.
 /// The outcome of a submitted record is unknown: a retry under the same id is safe.
@@ -35,6 +45,9 @@ pub enum SubmitError {
     NotReady,
     #[error("no quorum answered within {} ms", waited.as_millis())]
     NoQuorum { waited: Duration, leader: Option<NodeName> },
+    /// This node knows of itself that waiting would be for nothing.
+    #[error("this node cannot serve this now ({condition}); ask another node")]
+    Unwell { condition: Condition },
     #[error("this node is stopping")]
     Stopped,
 }
@@ -54,11 +67,14 @@ pub struct Submitter {
     late: LateConsensus,
     views: watch::Receiver<Arc<LeaderView>>,
     links: Links,
+    health: Health,
 }
 
 /// One attempt failed; another may not.
 enum Attempt {
     Again,
+    /// The leader itself says that it has no quorum.
+    NoQuorum,
     Stopped,
 }
 
@@ -71,9 +87,23 @@ impl From<ProposeError> for Attempt {
     }
 }
 
+impl From<PeerError> for Attempt {
+    fn from(error: PeerError) -> Self {
+        match error {
+            PeerError::Rejected { status, .. } if status == NO_QUORUM.as_u16() => Self::NoQuorum,
+            _ => Self::Again,
+        }
+    }
+}
+
 impl Submitter {
-    pub fn new(late: LateConsensus, views: watch::Receiver<Arc<LeaderView>>, links: Links) -> Self {
-        Self { late, views, links }
+    pub fn new(
+        late: LateConsensus,
+        views: watch::Receiver<Arc<LeaderView>>,
+        links: Links,
+        health: Health,
+    ) -> Self {
+        Self { late, views, links, health }
     }
 
     /// Commits `record` through the leader, wherever it is, retrying under the same
@@ -83,7 +113,8 @@ impl Submitter {
     /// # Errors
     /// See [`SubmitError`].
     pub async fn put(&self, record: Record) -> Result<Submitted, SubmitError> {
-        self.retry(SUBMIT_MAX, |consensus, leader| {
+        // A follower only passes it on: its own disk does not matter.
+        self.retry(SUBMIT_MAX, false, |consensus, leader| {
             let record = record.clone();
             async move {
                 let Some(link) = leader else {
@@ -91,7 +122,7 @@ impl Submitter {
                 };
                 link.call(PUT, &record, SUBMIT_MAX).await.map_err(|error| {
                     tracing::debug!(record = %record.id, cause = %error, "the leader did not take it");
-                    Attempt::Again
+                    Attempt::from(error)
                 })
             }
         })
@@ -111,21 +142,22 @@ impl Submitter {
         // Each attempt asks for an index of its own: one from before a change of leader
         // would prove nothing.
         let index: u64 = self
-            .retry(READ_MAX, |consensus, leader| async move {
+            .retry(READ_MAX, true, |consensus, leader| async move {
                 match leader {
                     None => consensus.read_index().await.map_err(Attempt::from),
-                    Some(link) => {
-                        link.call(READ_INDEX, &(), READ_MAX).await.map_err(|_| Attempt::Again)
-                    }
+                    Some(link) => link.call(READ_INDEX, &(), READ_MAX).await.map_err(Attempt::from),
                 }
             })
             .await?;
         let consensus = self.late.get().ok_or(SubmitError::NotReady)?;
         let rest = READ_MAX.saturating_sub(started.elapsed());
-        match tokio::time::timeout(rest, consensus.applied(index)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(SubmitError::Stopped),
-            Err(_) => Err(self.no_quorum(READ_MAX)),
+        tokio::select! {
+            applied = tokio::time::timeout(rest, consensus.applied(index)) => match applied {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(SubmitError::Stopped),
+                Err(_) => Err(self.no_quorum(READ_MAX)),
+            },
+            condition = hopeless(&self.health, false, true) => Err(SubmitError::Unwell { condition }),
         }
     }
 
@@ -135,10 +167,12 @@ impl Submitter {
     }
 
     /// Calls `attempt` with the leader's link, or `None` where this node leads, until
-    /// it succeeds or `within` is over. An attempt is given up when the view changes.
+    /// it succeeds or `within` is over. An attempt is given up when the view changes, and
+    /// all are once this node knows that they are for nothing.
     async fn retry<T, F>(
         &self,
         within: Duration,
+        needs_disk: bool,
         attempt: impl Fn(Consensus, Option<Link>) -> F,
     ) -> Result<T, SubmitError>
     where
@@ -146,6 +180,7 @@ impl Submitter {
     {
         let deadline = clock::now() + within;
         let mut views = self.views.clone();
+        let mut pause = RETRY_PAUSE_MIN;
         loop {
             let (leader, term) = {
                 let view = views.borrow_and_update();
@@ -156,9 +191,16 @@ impl Submitter {
             if let (Some((here, addr)), Some(consensus)) = (&leader, self.late.get()) {
                 let link = (!here).then(|| self.links.to(addr, Lane::Service));
                 tokio::select! {
+                    biased;
+                    condition = hopeless(&self.health, *here, needs_disk) => {
+                        return Err(SubmitError::Unwell { condition });
+                    }
                     result = attempt(consensus.clone(), link) => match result {
                         Ok(value) => return Ok(value),
                         Err(Attempt::Stopped) => return Err(SubmitError::Stopped),
+                        Err(Attempt::NoQuorum) => {
+                            return Err(self.no_quorum(within - (deadline - clock::now())));
+                        }
                         Err(Attempt::Again) => {}
                     },
                     _ = other_leader(&mut views, term) => continue,
@@ -167,12 +209,12 @@ impl Submitter {
             }
             // The next view may bring a leader; and a leader that refused for a moment
             // may soon be ready.
-            let pause = tokio::time::sleep(RETRY_PAUSE);
             tokio::select! {
-                changed = views.changed() => if changed.is_err() {
-                    return Err(SubmitError::Stopped);
+                changed = views.changed() => match changed {
+                    Ok(()) => pause = RETRY_PAUSE_MIN,
+                    Err(_) => return Err(SubmitError::Stopped),
                 },
-                () = pause => {}
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_PAUSE_MAX),
             }
             if clock::now() >= deadline {
                 return Err(self.no_quorum(within));
@@ -196,25 +238,81 @@ async fn other_leader(views: &mut watch::Receiver<Arc<LeaderView>>, term: crate:
     }
 }
 
+/// Commits on this node, which leads. A leader just elected refuses until a quorum has
+/// acknowledged it, for about a round trip: what waits here need not ask again from afar.
 async fn put_here(consensus: &Consensus, record: Record) -> Result<Submitted, ProposeError> {
-    match consensus.propose(Command::Put { record }).await? {
-        Outcome::Put { record, replayed } => Ok(Submitted { record, replayed }),
-        other => Err(ProposeError::Stopped(format!("a put had the outcome {other:?}"))),
+    let until = clock::now() + NEW_LEADER_MAX;
+    let mut views = consensus.views();
+    loop {
+        let leads = views.borrow_and_update().i_lead();
+        match consensus.propose(Command::Put { record: record.clone() }).await {
+            Ok(Outcome::Put { record, replayed }) => return Ok(Submitted { record, replayed }),
+            Ok(other) => {
+                return Err(ProposeError::Stopped(format!("a put had the outcome {other:?}")));
+            }
+            Err(ProposeError::NotLeader { .. }) if leads && clock::now() < until => {
+                // The quorum's acknowledgement shows in the view.
+                tokio::select! {
+                    _ = views.changed() => {}
+                    () = tokio::time::sleep(RETRY_PAUSE_MIN) => {}
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Resolves once this node's condition makes it pointless to wait any longer.
+///
+/// # Cancel safety
+/// Safe: it only waits.
+async fn hopeless(health: &Health, leads: bool, needs_disk: bool) -> Condition {
+    let mut conditions = health.subscribe();
+    let hopeless = |condition: &Condition| match condition {
+        Condition::Well | Condition::SlowDisk => false,
+        Condition::StuckDisk => leads || needs_disk,
+        Condition::NoQuorum => leads,
+    };
+    let found = conditions.wait_for(hopeless).await.map(|condition| *condition);
+    match found {
+        Ok(condition) => condition,
+        // The node is ending, which others tell.
+        Err(_) => std::future::pending().await,
     }
 }
 
 /// Mounts what other nodes' submitters ask of the leader.
-pub fn mount(routes: &mut Routes, late: &LateConsensus) {
-    let put = Arc::clone(late);
+pub fn mount(routes: &mut Routes, late: &LateConsensus, health: &Health) {
+    let (put, put_health) = (Arc::clone(late), health.clone());
     routes.json(PUT, Admit::Members, move |_, record: Record| {
-        let late = Arc::clone(&put);
-        async move { put_here(&leading(&late)?, record).await.map_err(refused) }
+        let (late, health) = (Arc::clone(&put), put_health.clone());
+        async move {
+            let consensus = leading(&late)?;
+            while_well(&health, put_here(&consensus, record)).await
+        }
     });
-    let late = Arc::clone(late);
+    let (late, health) = (Arc::clone(late), health.clone());
     routes.json(READ_INDEX, Admit::Members, move |_, (): ()| {
-        let late = Arc::clone(&late);
-        async move { leading(&late)?.read_index().await.map_err(refused) }
+        let (late, health) = (Arc::clone(&late), health.clone());
+        async move {
+            let consensus = leading(&late)?;
+            while_well(&health, consensus.read_index()).await
+        }
     });
+}
+
+/// A leader's answer to another node, given up when it is hopeless.
+async fn while_well<T>(
+    health: &Health,
+    answer: impl Future<Output = Result<T, ProposeError>>,
+) -> Result<T, Refusal> {
+    tokio::select! {
+        biased;
+        condition = hopeless(health, true, true) => {
+            Err(Refusal { status: NO_QUORUM, reason: condition.to_string() })
+        }
+        answer = answer => answer.map_err(refused),
+    }
 }
 
 fn leading(late: &LateConsensus) -> Result<Consensus, Refusal> {

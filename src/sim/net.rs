@@ -559,6 +559,12 @@ impl TcpListener {
 
     /// # Errors
     /// None.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.addr)
+    }
+
+    /// # Errors
+    /// None.
     ///
     /// # Cancel safety
     /// Safe: a connection stays in the backlog until it is taken.

@@ -7,12 +7,14 @@
 mod memory;
 #[cfg(not(sim))]
 mod rocks;
+mod stall;
 
 use std::ops::ControlFlow;
 
 pub use memory::MemoryStore;
 #[cfg(not(sim))]
 pub use rocks::RocksStore;
+pub use stall::{Stall, StallingStore};
 
 /// A store failed.
 #[derive(Debug, Clone, thiserror::Error)]

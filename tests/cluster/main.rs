@@ -4,10 +4,15 @@
 //! ports and a folder of its own; clusters run one at a time, because each is three
 //! processes whose timings count.
 
+mod deposed;
 mod failover;
 mod formation;
+mod hand_over;
 mod lone;
 mod mistakes;
+#[cfg(target_os = "linux")]
+mod netns;
 mod pictures;
+mod silent;
 mod snapshots;
 mod support;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use stegcluster::api::cluster::{ClusterStatus, Mode, NodeStatus, Role};
 use stegcluster::api::codec::RecordsResponse;
 use stegcluster::clock;
@@ -91,10 +92,10 @@ impl Reply {
 
 /// Each request has a connection of its own: one kept from a killed process would fail
 /// the first request to its successor.
-fn agent() -> ureq::Agent {
+fn agent(answer_max: Duration) -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_global(Some(ANSWER_MAX))
+        .timeout_global(Some(answer_max))
         .max_idle_connections(0)
         .proxy(None)
         .build();
@@ -116,8 +117,25 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(http_port: u16) -> Self {
-        Self { agent: agent(), base: format!("http://127.0.0.1:{http_port}") }
+    pub fn new(ip: &str, http_port: u16) -> Self {
+        Self { agent: agent(ANSWER_MAX), base: format!("http://{ip}:{http_port}") }
+    }
+
+    /// The same with less patience.
+    pub fn hasty(&self, answer_max: Duration) -> Self {
+        Self { agent: agent(answer_max), base: self.base.clone() }
+    }
+
+    /// Makes the node fail on purpose; `request` is the body of `/admin/fail`.
+    pub fn fail(&self, request: &str) {
+        let json = [("content-type", "application/json")];
+        let reply = self.post("/admin/fail", &json, request.as_bytes()).expect("an answer");
+        assert_eq!(reply.status, 200, "{request}: {}", reply.text());
+    }
+
+    pub fn restore(&self) {
+        let reply = self.post("/admin/restore", &[], &[]).expect("an answer");
+        assert_eq!(reply.status, 200, "{}", reply.text());
     }
 
     pub fn get(&self, path: &str) -> Result<Reply, String> {
@@ -189,11 +207,17 @@ impl Client {
 pub struct Process(Child);
 
 impl Process {
-    /// Runs the binary with both outputs appended to `log`.
-    pub fn start(args: &[String], log: &Path) -> Self {
+    /// Runs the binary with both outputs appended to `log`, in network namespace `netns` if
+    /// there is one.
+    pub fn start(args: &[String], log: &Path, netns: Option<&str>) -> Self {
         let log = File::options().create(true).append(true).open(log).expect("log opens");
         let errors = log.try_clone().expect("log opens twice");
-        let child = command(args).stdout(log).stderr(errors).spawn().expect("binary starts");
+        let mut command = match netns {
+            None => command(args),
+            // It becomes the binary itself, so that signals reach that.
+            Some(netns) => clean("ip", &["netns", "exec", netns, BINARY], args),
+        };
+        let child = command.stdout(log).stderr(errors).spawn().expect("binary starts");
         Self(child)
     }
 
@@ -203,10 +227,9 @@ impl Process {
         self.0.wait().expect("a killed child ends");
     }
 
-    /// As by `kill`, and returns at once.
-    pub fn terminate(&self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    /// Returns at once.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("it runs");
     }
 
     pub fn exit(&mut self, within: Duration) -> Option<ExitStatus> {
@@ -224,8 +247,12 @@ impl Drop for Process {
 
 /// The binary, untouched by the settings of whoever runs the tests.
 pub fn command(args: &[String]) -> Command {
-    let mut command = Command::new(BINARY);
-    command.args(args).stdin(Stdio::null()).env("NO_COLOR", "1");
+    clean(BINARY, &[], args)
+}
+
+fn clean(program: &str, first: &[&str], args: &[String]) -> Command {
+    let mut command = Command::new(program);
+    command.args(first).args(args).stdin(Stdio::null()).env("NO_COLOR", "1");
     // A backtrace would push the panic itself out of the lines shown.
     command.env("RUST_BACKTRACE", "0");
     for (name, _) in std::env::vars_os() {
@@ -236,8 +263,23 @@ pub fn command(args: &[String]) -> Command {
     command
 }
 
+/// Where a node runs.
+#[derive(Debug, Clone)]
+pub struct Host {
+    pub ip: String,
+    /// A network namespace of this name.
+    pub netns: Option<String>,
+}
+
+impl Host {
+    pub fn local() -> Self {
+        Self { ip: "127.0.0.1".to_owned(), netns: None }
+    }
+}
+
 pub struct Node {
     pub name: String,
+    pub host: Host,
     pub http_port: u16,
     pub raft_port: u16,
     pub client: Client,
@@ -254,6 +296,24 @@ impl Node {
     pub fn runs(&self) -> bool {
         self.process.is_some()
     }
+
+    /// As by `kill`, and returns at once.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Stops the whole process until [`Node::thaw`].
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.process.as_ref().expect("the node was started").signal(signal);
+    }
 }
 
 /// Nodes that know each other, started or not.
@@ -267,22 +327,28 @@ pub struct Cluster {
 impl Cluster {
     /// `size` nodes `n1`, `n2`, ..., none of them started, with `settings` as `KEY=VALUE`.
     pub fn configured(size: usize, settings: &[&str]) -> Self {
+        Self::on(&vec![Host::local(); size], settings)
+    }
+
+    /// A node on each of `hosts`, none of them started.
+    pub fn on(hosts: &[Host], settings: &[&str]) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::Builder::new().prefix("stegcluster-").tempdir().expect("a folder");
-        let node = |number: usize| {
+        let node = |(host, number): (&Host, usize)| {
             let name = format!("n{number}");
             let http_port = free_port();
             Node {
+                host: host.clone(),
                 http_port,
                 raft_port: free_port(),
-                client: Client::new(http_port),
+                client: Client::new(&host.ip, http_port),
                 data_dir: folder.path().join(&name),
                 log: folder.path().join(format!("{name}.log")),
                 name,
                 process: None,
             }
         };
-        let nodes = (1..=size).map(node).collect();
+        let nodes = hosts.iter().zip(1..).map(node).collect();
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
         Self { nodes, settings, _folder: folder, _turn: turn }
     }
@@ -300,15 +366,17 @@ impl Cluster {
     /// The command line of a node. A cluster of one is told of no peers.
     pub fn args(&self, index: usize) -> Vec<String> {
         let node = &self.nodes[index];
+        let ip = &node.host.ip;
         let mut args = vec![
             "serve".to_owned(),
             format!("--id={}", node.name),
-            format!("--listen=127.0.0.1:{}", node.http_port),
-            format!("--raft-listen=127.0.0.1:{}", node.raft_port),
+            format!("--listen={ip}:{}", node.http_port),
+            format!("--raft-listen={ip}:{}", node.raft_port),
             format!("--data-dir={}", node.data_dir.display()),
         ];
         if self.nodes.len() > 1 {
-            let peer = |n: &Node| format!("{}=127.0.0.1:{}/{}", n.name, n.http_port, n.raft_port);
+            let peer =
+                |n: &Node| format!("{}={}:{}/{}", n.name, n.host.ip, n.http_port, n.raft_port);
             let peers: Vec<String> = self.nodes.iter().map(peer).collect();
             args.push(format!("--peers={}", peers.join(",")));
         }
@@ -320,7 +388,8 @@ impl Cluster {
         let args = self.args(index);
         let node = &mut self.nodes[index];
         assert!(!node.runs(), "{} runs already", node.name);
-        node.process = Some(Process::start(&args, &node.log));
+        let netns = node.host.netns.as_deref();
+        node.process = Some(Process::start(&args, &node.log, netns));
     }
 
     /// As by `kill -9`.
@@ -331,9 +400,14 @@ impl Cluster {
 
     /// As by `kill`; the code with which the node ended.
     pub fn terminate(&mut self, index: usize) -> Option<i32> {
+        self.nodes[index].terminate();
+        self.exit(index)
+    }
+
+    /// The code with which the node ends, by itself or because it was told to.
+    pub fn exit(&mut self, index: usize) -> Option<i32> {
         let mut process = self.nodes[index].process.take().expect("the node was started");
-        process.terminate();
-        process.exit(PATIENCE).expect("the node stops when told to").code()
+        process.exit(PATIENCE).expect("the node ends").code()
     }
 
     /// Looks until `look` finds something. Panics with `what`, which is what was waited

@@ -115,7 +115,7 @@ fn a_wrong_configuration_is_one_line_and_code_2() {
             &["serve", "--set", "timings.probe_interval_ms=400"],
             &[],
             "stegcluster: --set: timings.probe_interval_ms: probe_misses * (probe_interval_ms + \
-             probe_timeout_ms) = 1380 must be under election_timeout_min_ms = 1000, or the slow \
+             probe_timeout_ms) = 1350 must be under election_timeout_min_ms = 1000, or the slow \
              timer beats the detector",
         ),
         (

@@ -45,6 +45,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ("warp", &["src/http/"]),
 ];
 
+/// Words of the wall clock, and rooms that must not know it: they decide who leads, and a clock
+/// that jumps must not. What they measure is `clock::now`, which is monotonic.
+const WALL_CLOCK: [&str; 3] = ["unix_ms", "SystemTime", "UNIX_EPOCH"];
+const TIMELESS: [&str; 8] =
+    ["detector", "formation", "ledger", "net", "peer", "raft", "rt", "store"];
+
 /// Lines of a file, tests aside. More is two files.
 const LINES_MAX: usize = 600;
 
@@ -103,6 +109,7 @@ fn problems_of(file: &str, text: &str) -> Vec<String> {
     }
     problems.extend(imports(file, &tokens));
     problems.extend(crates(file, &tokens));
+    problems.extend(wall_clock(file, &tokens));
     for pair in tokens.windows(2) {
         if pair[1].is('!') && pair[0].word().is_some_and(|word| UNFINISHED.contains(&word)) {
             let (word, line) = (pair[0].word().unwrap_or_default(), pair[0].line);
@@ -208,6 +215,15 @@ fn crates(file: &str, tokens: &[Token]) -> Vec<String> {
     problems
 }
 
+fn wall_clock(file: &str, tokens: &[Token]) -> Vec<String> {
+    let Some(room) = room_of(file).filter(|room| TIMELESS.contains(room)) else {
+        return Vec::new();
+    };
+    let named = tokens.iter().filter_map(|token| Some((token.word()?, token.line)));
+    let named = named.filter(|(word, _)| WALL_CLOCK.contains(word));
+    named.map(|(word, line)| format!("{file}:{line}: {room} must not know {word}")).collect()
+}
+
 /// Files that no `mod` declaration reaches, so that nothing compiles them.
 fn orphans(root: &Path, files: &BTreeSet<String>) -> Vec<String> {
     let mut reached = BTreeSet::new();
@@ -298,6 +314,11 @@ fn each_rule_fires_on_its_breach() {
         ),
         ("src/load/mod.rs", "use anyhow::Context;", "only src/cli/ may name anyhow"),
         ("src/node/mod.rs", "use warp;", "only src/http/ may name warp"),
+        (
+            "src/raft/a.rs",
+            "fn a() -> u64 { crate::clock::unix_ms() }",
+            "src/raft/a.rs:2: raft must not know unix_ms",
+        ),
         ("src/pool.rs", "fn a() { todo!() }", "src/pool.rs:2: todo! is unfinished work"),
         ("src/pool.rs", "fn a() {\n dbg!(1); }", "src/pool.rs:3: dbg! is unfinished work"),
         ("tests/it/a.rs", "fn a() { std::thread::sleep(d) }", "tests/it/a.rs:2: a test sleeps"),
@@ -322,6 +343,8 @@ fn the_rules_let_good_source_pass() {
     let table = [
         ("src/raft/a.rs", "use crate::detector::X; use openraft::Raft;"),
         ("src/record.rs", "use crate::ident::X;"),
+        ("src/service/a.rs", "fn a() -> u64 { crate::clock::unix_ms() }"),
+        ("src/raft/a.rs", "fn a() { crate::clock::now(); }"),
         (
             "src/http/mod.rs",
             "use crate::http::X; // crate::node::Y\nconst A: &str = \"crate::node\";",

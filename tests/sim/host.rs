@@ -85,7 +85,7 @@ impl Host {
             codec_threads: 1,
             log_format: LogFormat::Text,
             log_filter: "off".into(),
-            timings: Timings::DEFAULT,
+            timings: Timings::default(),
             snapshots,
         };
         Self { name: me.name, ip, config, store: Mutex::default(), process: Arc::default(), checks }
@@ -209,6 +209,7 @@ impl Main {
         core.start(listener, routes);
         let result = core.run(&stop).await;
         core.hand_over().await;
+        core.shutdown().await;
         result
     }
 }

@@ -128,6 +128,8 @@ function describe(event) {
     case "campaigning": return [`${event.node} asks for votes`];
     case "formed": return [`Cluster formed by ${event.members.join(", ")}`, "good"];
     case "joined": return [`${event.node} joined`, "good"];
+    case "handed_over": return [`${event.node} handed over to ${event.to}: ${event.cause}`];
+    case "condition_changed": return [`${event.node} is ${event.condition === "well" ? "well again" : `not well: ${event.condition}`}`, event.condition === "well" ? "" : "bad"];
     case "fault": return [`Fault on purpose at ${event.node}: ${event.action}`, "bad"];
     case "missed": return [`${plural(event.events, "event")} missed`];
     default: return [event.kind];

@@ -18,7 +18,7 @@ impl Evidence {
         let mut found = None;
         for vote in witness::granted() {
             self.granted += 1;
-            let lease = Duration::from_millis(Timings::DEFAULT.election_timeout_min_ms);
+            let lease = Duration::from_millis(Timings::default().election_timeout_min_ms);
             let heard = vote.heard.map(|heard| vote.asked - heard);
             let leader = vote.leader.filter(|leader| Some(*leader) != vote.voter);
             if let (false, Some(leader), Some(heard)) = (vote.excused, leader, heard)

@@ -1,0 +1,163 @@
+//! Leadership handed over: because an operator asks, at whichever node he asks, because the
+//! node stops, or because its disk is stuck.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::cluster::{TransferRequest, Transferred};
+use crate::clock;
+use crate::observe::events::{Change, Events};
+use crate::peer::link::{Lane, Links};
+use crate::peer::routes::{Admit, Refusal, Routes};
+use crate::raft::{Consensus, HandOverError, HandedOver, LateConsensus};
+use crate::service::operate::{Done, OperateError};
+
+/// What a node asks of the leader when its operator wants another one.
+const TRANSFER: &str = "/node/transfer-leader";
+/// How long the leader may take. Longer than a hand-over takes at its longest.
+const ANSWER_MAX: Duration = Duration::from_secs(6);
+
+/// The leader's answer to another node.
+#[derive(Debug, Serialize, Deserialize)]
+enum Answer {
+    Done(HandedOver),
+    /// In a sentence; nothing was changed, or something else was.
+    Refused(String),
+    /// It cannot now.
+    Unavailable(String),
+}
+
+/// Mounts what other nodes ask of the leader.
+pub fn mount(routes: &mut Routes, late: &LateConsensus, links: &Links, events: &Events) {
+    let (late, links, events) = (Arc::clone(late), links.clone(), events.clone());
+    routes.json(TRANSFER, Admit::Members, move |envelope, request: TransferRequest| {
+        let (late, links, events) = (Arc::clone(&late), links.clone(), events.clone());
+        async move {
+            let consensus = late.get().ok_or_else(|| Refusal::unavailable("still starting"))?;
+            tracing::info!(peer = %envelope.from, "an operator there asks for another leader");
+            Ok(match here(consensus, &request, &links, &events).await {
+                Ok(handed) => Answer::Done(handed),
+                Err(error) if is_mistake(&error) => Answer::Refused(error.to_string()),
+                Err(error) => Answer::Unavailable(error.to_string()),
+            })
+        }
+    });
+}
+
+/// An operator's command. A node that does not lead passes it on to the one that does.
+pub async fn transfer(
+    request: &TransferRequest,
+    late: &LateConsensus,
+    links: &Links,
+    events: &Events,
+) -> Result<Done, OperateError> {
+    let Some(consensus) = late.get() else {
+        let reason = "this node does not belong to a cluster yet";
+        return Err(OperateError::Unavailable(reason.to_owned()));
+    };
+    match here(consensus, request, links, events).await {
+        Ok(handed) => Ok(done(&handed)),
+        Err(HandOverError::NotLeader) => elsewhere(consensus, request, links).await,
+        Err(error) if is_mistake(&error) => Err(OperateError::Refused(error.to_string())),
+        Err(error) => Err(OperateError::Unavailable(error.to_string())),
+    }
+}
+
+/// By the leader itself.
+async fn here(
+    consensus: &Consensus,
+    request: &TransferRequest,
+    links: &Links,
+    events: &Events,
+) -> Result<HandedOver, HandOverError> {
+    let result = consensus.hand_over(request.to.as_ref(), links).await;
+    match &result {
+        Ok(handed) if handed.from != handed.to => tell(events, handed, "an operator asked"),
+        Ok(_) | Err(HandOverError::NotLeader) => {}
+        Err(error) => tracing::warn!(cause = %error, "leadership was not handed over as asked"),
+    }
+    result
+}
+
+async fn elsewhere(
+    consensus: &Consensus,
+    request: &TransferRequest,
+    links: &Links,
+) -> Result<Done, OperateError> {
+    let view = consensus.view();
+    let leader = view.leader_member().filter(|leader| leader.raft_id != consensus.me());
+    let Some(leader) = leader else { return Err(OperateError::NotLeader) };
+    let link = links.to_member(leader.raft_id, &leader.raft_addr, Lane::Service);
+    match link.call(TRANSFER, request, ANSWER_MAX).await {
+        Ok(Answer::Done(handed)) => Ok(done(&handed)),
+        Ok(Answer::Refused(reason)) => Err(OperateError::Refused(reason)),
+        Ok(Answer::Unavailable(reason)) => {
+            Err(OperateError::Unavailable(format!("{}: {reason}", leader.name)))
+        }
+        Err(error) => {
+            let reason = format!("{} leads, and does not answer: {error}", leader.name);
+            Err(OperateError::Unavailable(reason))
+        }
+    }
+}
+
+/// True where the operator has to ask for something else.
+fn is_mistake(error: &HandOverError) -> bool {
+    match error {
+        HandOverError::NoSuchVoter { .. } => true,
+        HandOverError::NotLeader
+        | HandOverError::Busy
+        | HandOverError::NoSuccessor { .. }
+        | HandOverError::Unfit { .. }
+        | HandOverError::Another { .. }
+        | HandOverError::TooSlow(_)
+        | HandOverError::Stopped(_) => false,
+    }
+}
+
+fn done(handed: &HandedOver) -> Done {
+    let HandedOver { from, to, term, took } = handed;
+    let sentence = if from == to {
+        format!("{to} leads already, in term {term}")
+    } else {
+        format!("{from} handed over to {to}, the leader of term {term}")
+    };
+    let transfer = Transferred {
+        old_leader: from.clone(),
+        new_leader: to.clone(),
+        term: term.0,
+        took_ms: clock::millis(*took),
+    };
+    Done { sentence, transfer: Some(transfer) }
+}
+
+fn tell(events: &Events, handed: &HandedOver, cause: &str) {
+    let HandedOver { from, to, term, took } = handed;
+    let ms = clock::millis(*took);
+    tracing::info!(leader = %to, term = term.0, elapsed_ms = ms, cause, "handed leadership over");
+    let change = Change::HandedOver { node: from.clone(), to: to.clone(), cause: cause.to_owned() };
+    events.emit(*term, change);
+}
+
+/// A leader that stops hands over first, so that clients hardly notice.
+pub async fn before_stop(consensus: &Consensus, links: &Links, events: &Events) {
+    if !consensus.view().i_lead() {
+        return;
+    }
+    match consensus.hand_over(None, links).await {
+        Ok(handed) => tell(events, &handed, "this node stops"),
+        Err(error) => tracing::warn!(cause = %error, "stopping without a hand-over"),
+    }
+}
+
+/// A leader whose disk is stuck hands over while it still can.
+pub async fn off_stuck_disk(consensus: Consensus, links: Links, events: Events) {
+    match consensus.hand_over(None, &links).await {
+        Ok(handed) => tell(&events, &handed, "its disk is stuck"),
+        // It lost the leadership meanwhile, which is as good.
+        Err(HandOverError::NotLeader) => {}
+        Err(error) => tracing::warn!(cause = %error, "leadership could not be handed over"),
+    }
+}

@@ -1,0 +1,135 @@
+//! The I/O around `detector::introspect`: looks at this node's disk and at its quorum, and
+//! acts. On a thread of its own, since what hangs may be anything else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::hand_over;
+use crate::clock;
+use crate::config::Timings;
+use crate::detector::introspect::{Condition, Core, Health, Limits, Sight, Step};
+use crate::observe::events::{Change, Events};
+use crate::observe::metrics::Metrics;
+use crate::peer::link::Links;
+use crate::raft::Consensus;
+
+/// What the watch needs from the node.
+pub struct Parts {
+    pub consensus: Consensus,
+    pub links: Links,
+    pub timings: Timings,
+    pub health: Health,
+    pub events: Events,
+    pub metrics: Arc<Metrics>,
+}
+
+struct Watch {
+    parts: Parts,
+    limits: Limits,
+    core: Core,
+    /// Told once, with the age of the write, when the node has to end.
+    exit: Option<oneshot::Sender<Duration>>,
+}
+
+/// Watches until the runtime stops. The receiver hears when the node has to end, with the
+/// age of the write that does.
+///
+/// # Errors
+/// The operating system gives no thread.
+#[cfg(not(sim))]
+pub fn start(parts: Parts) -> std::io::Result<oneshot::Receiver<Duration>> {
+    let (mut watch, end) = Watch::new(parts);
+    let stop = watch.parts.links.rt().token().clone();
+    std::thread::Builder::new().name("self-watch".into()).spawn(move || {
+        // Nobody sends on this channel: it is a timer.
+        let (_sender, never) = std::sync::mpsc::sync_channel::<()>(0);
+        while !stop.is_cancelled() {
+            watch.look();
+            let _ = never.recv_timeout(watch.limits.tick());
+        }
+    })?;
+    Ok(end)
+}
+
+/// In simulation a task takes the thread's place.
+#[cfg(sim)]
+pub fn start(parts: Parts) -> std::io::Result<oneshot::Receiver<Duration>> {
+    let (mut watch, end) = Watch::new(parts);
+    let rt = watch.parts.links.rt().clone();
+    rt.spawn_until_stop("self-watch", async move {
+        loop {
+            watch.look();
+            tokio::time::sleep(watch.limits.tick()).await;
+        }
+    });
+    Ok(end)
+}
+
+impl Watch {
+    fn new(parts: Parts) -> (Self, oneshot::Receiver<Duration>) {
+        let limits = Limits::of(&parts.timings);
+        let (exit, end) = oneshot::channel();
+        (Self { parts, limits, core: Core::new(limits), exit: Some(exit) }, end)
+    }
+
+    fn look(&mut self) {
+        let consensus = &self.parts.consensus;
+        consensus.try_disk(self.limits.hand_over);
+        let view = consensus.view();
+        let sight = Sight {
+            leads: view.i_lead(),
+            alone: view.voters().count() <= 1,
+            writing_since: consensus.writing_since(),
+            acked: consensus.quorum_acked_at(),
+        };
+        let now = clock::now();
+        let age = sight.writing_since.map_or(0.0, |since| (now - since).as_secs_f64());
+        self.parts.metrics.raft_write_age_seconds.set(age);
+        let (condition, step) = self.core.look(now, &sight);
+        if let Some(before) = self.parts.health.set(condition) {
+            self.tell(before, condition);
+        }
+        match step {
+            None => {}
+            Some(Step::HandOver { stalled }) => self.hand_over(stalled),
+            Some(Step::Exit { stalled }) => {
+                if let Some(exit) = self.exit.take() {
+                    // Nobody hears it where the node is ending already.
+                    let _ = exit.send(stalled);
+                }
+            }
+        }
+    }
+
+    fn tell(&self, before: Condition, now: Condition) {
+        match now {
+            Condition::Well => tracing::info!(%before, "this node is well again"),
+            Condition::SlowDisk | Condition::StuckDisk => tracing::warn!(
+                limit_ms = clock::millis(self.limits.hand_over),
+                "this node: {now}: a write of the Raft log does not end"
+            ),
+            Condition::NoQuorum => tracing::warn!(
+                limit_ms = clock::millis(self.limits.quorum),
+                "this leader has no quorum: it answers writes and reads with 503"
+            ),
+        }
+        let node = self.parts.events.reporter().clone();
+        let change = Change::ConditionChanged { node, condition: now.to_string() };
+        self.parts.events.emit(self.parts.consensus.view().term, change);
+    }
+
+    fn hand_over(&self, stalled: Duration) {
+        tracing::warn!(
+            elapsed_ms = clock::millis(stalled),
+            "the disk of this node, which believes to lead, is stuck; another should lead"
+        );
+        let Parts { consensus, links, events, .. } = &self.parts;
+        let rt = links.rt().clone();
+        rt.spawn(
+            "hand-over",
+            hand_over::off_stuck_disk(consensus.clone(), links.clone(), events.clone()),
+        );
+    }
+}

@@ -7,10 +7,12 @@ use std::path::Path;
 use super::{DataDirError, io_error};
 use crate::sim::disk;
 
-pub type Lock = ();
+#[derive(Debug)]
+pub struct Lock;
 
 pub fn open_folder(path: &Path) -> Result<Lock, DataDirError> {
-    disk::check().map_err(io_error("create data folder", path))
+    disk::check().map_err(io_error("create data folder", path))?;
+    Ok(Lock)
 }
 
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::random;
+use crate::clock::{self, Instant};
 
 #[derive(Default)]
 struct Process {
@@ -27,15 +28,20 @@ thread_local! {
     static CURRENT: Cell<Option<IpAddr>> = const { Cell::new(None) };
     /// Polls in a thousand that are put off, so that tasks meet in ever other orders.
     static PUT_OFF: Cell<u64> = const { Cell::new(0) };
+    /// Polls in the present moment.
+    static POLLS: Cell<(Option<Instant>, u64)> = const { Cell::new((None, 0)) };
     static PROCESSES: RefCell<BTreeMap<IpAddr, Process>> = const { RefCell::new(BTreeMap::new()) };
 }
 
+/// Polls without any time passing: beyond it a task runs in a circle.
+const POLLS_MAX: u64 = 500_000;
 /// Handles of ended tasks are let go when there are so many.
 const TASKS_KEPT: usize = 256;
 
 pub(super) fn forget_all() {
     CURRENT.set(None);
     PUT_OFF.set(0);
+    POLLS.set((None, 0));
     PROCESSES.take();
 }
 
@@ -43,6 +49,13 @@ pub(super) fn forget_all() {
 /// that could too.
 pub fn shuffle(per_thousand: u64) {
     PUT_OFF.set(per_thousand);
+}
+
+fn count_poll() {
+    let now = Some(clock::now());
+    let (at, polls) = POLLS.get();
+    POLLS.set((now, if at == now { polls + 1 } else { 0 }));
+    assert!(polls < POLLS_MAX, "a task runs in a circle: {polls} polls in one moment");
 }
 
 fn with<T>(host: IpAddr, change: impl FnOnce(&mut Process) -> T) -> T {
@@ -102,6 +115,7 @@ impl<F: Future> Future for Hosted<F> {
         if frozen {
             return Poll::Pending;
         }
+        count_poll();
         let put_off = PUT_OFF.get();
         if put_off > 0 && random::draw(|random| random.within(0..=999)) < put_off {
             context.waker().wake_by_ref();

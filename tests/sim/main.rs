@@ -6,6 +6,7 @@
 //! `clients` write and read meanwhile, and `properties` judge, one file each.
 
 #![cfg_attr(sim, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
+#![cfg_attr(sim, allow(clippy::print_stdout, reason = "seeds, traces and totals are for people"))]
 
 #[cfg(sim)]
 mod clients;

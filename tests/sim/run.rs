@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use stegcluster::clock;
 use stegcluster::record::Record;
-use stegcluster::sim::{self, net::Quality, sabotage::Bug};
+use stegcluster::sim::{self, net::Quality, random, sabotage::Bug};
 use tokio::runtime::{Builder, RngSeed};
 
 use crate::clients::{self, Stop};
@@ -58,6 +58,9 @@ pub struct Stats {
 /// After a fault its traces linger: a kernel sends again late, a lease must run out.
 const AFTERMATH: Duration = Duration::from_millis(3500);
 
+/// No run takes so much simulated time.
+const LONGEST: Duration = Duration::from_secs(600);
+
 thread_local! {
     static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
@@ -102,8 +105,13 @@ where
             sim::sabotage::set(bug);
             trace::begin();
             let began = clock::now();
-            let (cluster, healed_within) = body(seed).await;
-            judge(&cluster, began.elapsed(), healed_within)
+            match tokio::time::timeout(LONGEST, body(seed)).await {
+                Ok((cluster, healed)) => judge(&cluster, began.elapsed(), healed),
+                Err(_) => {
+                    let what = format!("the run did not end within {LONGEST:?} of simulated time");
+                    Outcome { violations: vec![what], trace: trace::take(), ..Outcome::default() }
+                }
+            }
         })
     });
     running.unwrap().join().unwrap_or_else(|panic| {
@@ -209,12 +217,16 @@ async fn lead(schedule: &mut Schedule, cluster: &Cluster) -> Duration {
 }
 
 async fn go_through(cluster: &Cluster, episode: &Episode) {
+    // At once, or one after the other.
+    let apart = random::draw(|r| if r.chance(50) { r.within(0..=400) } else { 0 });
     for fault in &episode.faults {
         fault.begin(cluster).await;
+        sim::pass(Duration::from_millis(apart)).await;
     }
     sim::pass(episode.lasts).await;
     for fault in &episode.faults {
         fault.end(cluster).await;
+        sim::pass(Duration::from_millis(apart)).await;
     }
 }
 

@@ -85,9 +85,12 @@ impl Schedule {
                 faults.push(another);
             }
         }
-        if wipe && self.mix == Mix::All && self.random.chance(12) {
+        if wipe && self.mix == Mix::All && self.random.chance(15) {
             let host = self.victim(leader);
-            faults = vec![Fault::Wipe(host)];
+            faults.insert(0, Fault::Wipe(host));
+            if self.random.chance(40) {
+                faults.truncate(1);
+            }
         }
         let lasts =
             if self.random.chance(30) { self.millis(10, 300) } else { self.millis(300, 5000) };

@@ -15,7 +15,11 @@ use std::time::Duration;
 use crate::run::{Options, Outcome, Stats, run};
 
 /// Runs where nothing else is asked for.
-const RUNS: u64 = 200;
+const RUNS: u64 = 400;
+/// So many runs meet every kind of fault.
+const ENOUGH: u64 = 150;
+/// Kinds of faults that `schedule` draws.
+const KINDS: usize = 21;
 /// Lines of a trace that are shown of a failed run.
 const SHOWN: usize = 60;
 fn number(name: &str) -> Option<u64> {
@@ -134,4 +138,7 @@ fn every_property_holds_whatever_the_seed() {
     // Checks that never had anything to check prove nothing.
     let stats = totals.stats;
     assert!(stats.acked > 0 && stats.reads > 0 && stats.votes > 0 && stats.calm_times > 0);
+    if totals.runs >= ENOUGH {
+        assert_eq!(stats.faults.len(), KINDS, "not every kind of fault: {:?}", stats.faults);
+    }
 }

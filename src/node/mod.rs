@@ -6,6 +6,7 @@ mod hand_over;
 mod leadership;
 mod runtimes;
 mod self_watch;
+mod solo;
 mod status;
 
 use std::sync::Arc;
@@ -34,7 +35,8 @@ use crate::pool::Pool;
 use crate::raft::{self, Consensus, LateConsensus};
 use crate::service::operate::Operator;
 use crate::service::submit::Submitter;
-use crate::service::{RequestStats, Service, ServiceParts, submit};
+use crate::service::{LedgerOrJournal, RequestStats, Service, ServiceParts, submit};
+use crate::solo::{Drain, Journal, Solo};
 use crate::stego;
 use crate::store::{RocksStore, Stall, StallingStore, Store, StoreError};
 use crate::view::LeaderView;
@@ -59,6 +61,8 @@ pub enum NodeError {
     Listen(#[from] ListenError),
     #[error("{}: {cause}", folder.display())]
     Store { folder: std::path::PathBuf, cause: StoreError },
+    #[error("{}: the journal of records acknowledged alone: {cause}", folder.display())]
+    Journal { folder: std::path::PathBuf, cause: std::io::Error },
     #[error("cover {}: {cause}", file.display())]
     Cover { file: std::path::PathBuf, cause: String },
     #[error("the runtime could not be started: {0}")]
@@ -86,7 +90,8 @@ impl NodeError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::DataDir(_) | Self::Listen(_) | Self::Store { .. } | Self::Cover { .. } => true,
-            Self::Runtime(_)
+            Self::Journal { .. }
+            | Self::Runtime(_)
             | Self::Signals(_)
             | Self::Formation(_)
             | Self::Raft(_)
@@ -144,6 +149,8 @@ struct Node {
     client_listener: TcpListener,
     store: Arc<dyn Store>,
     stall: Stall,
+    solo: Solo,
+    journal: Journal,
     datadir: Arc<DataDir>,
     links: Links,
     late: LateConsensus,
@@ -178,6 +185,13 @@ impl Node {
             .await?;
         let stall = Stall::default();
         let metrics = Arc::new(Metrics::new());
+        let store: Arc<dyn Store> = Arc::new(StallingStore::new(store, stall.clone()));
+        let (journalled, measured) = (Arc::clone(&store), Arc::clone(&metrics));
+        let journal = runtimes
+            .raft
+            .blocking(move || Journal::open(journalled, measured))
+            .await
+            .map_err(|cause| NodeError::Journal { folder: datadir.store(), cause })?;
         let sender = Sender::new(config.id.clone());
         let links = Links::new(runtimes.raft.clone(), sender, Gate::default());
         let pool = Pool::new(config.codec_threads, limits::POOL_QUEUE_MAX, Arc::clone(&metrics));
@@ -185,8 +199,10 @@ impl Node {
             runtimes: runtimes.clone(),
             raft_listener,
             client_listener,
-            store: Arc::new(StallingStore::new(store, stall.clone())),
+            store,
             stall,
+            solo: Solo::default(),
+            journal,
             datadir,
             links,
             late: LateConsensus::default(),
@@ -218,6 +234,7 @@ impl Node {
             Arc::clone(&self.late),
             (contact.clone(), verdict.clone(), health.clone(), stats.clone()),
             (self.links.clone(), Arc::clone(&self.metrics), pause.clone()),
+            (self.solo.clone(), self.journal.clone()),
         );
         let mut routes = Routes::default();
         raft::mount(&mut routes, &self.late, &contact, &verdict);
@@ -227,6 +244,13 @@ impl Node {
         hand_over::mount(&mut routes, &self.late, &self.links, &self.events);
         status_parts.mount(&mut routes);
 
+        let submitter = Submitter::new(
+            Arc::clone(&self.late),
+            self.views.subscribe(),
+            self.links.clone(),
+            health.clone(),
+        );
+        self.start_solo(config, &submitter, (contact.clone(), verdict.clone(), health.clone()));
         self.start_detector(config, contact, verdict);
         rt.spawn_until_stop(
             "leadership",
@@ -278,7 +302,7 @@ impl Node {
             config: config.clone(),
         };
         let (clients, events) = (self.runtimes.client.clone(), self.events.clone());
-        let port = self.serve_ports(routes, operator, statuses, (stats, health), pause, config);
+        let port = self.serve_ports(routes, operator, statuses, (stats, submitter), pause, config);
         let result = watch_over(membership, starter, stop).await;
         if !matches!(result, Err(NodeError::DiskStuck { .. })) {
             let consensus = late.get();
@@ -297,6 +321,38 @@ impl Node {
             }
         }
         result
+    }
+
+    /// Serving alone, and giving to the ledger what was acknowledged then.
+    fn start_solo(
+        &self,
+        config: &ServeConfig,
+        submitter: &Submitter,
+        (contact, verdict, health): (Contact, Verdict, Health),
+    ) {
+        let rt = &self.runtimes.raft;
+        let parts = solo::Parts {
+            solo: self.solo.clone(),
+            journal: self.journal.clone(),
+            late: Arc::clone(&self.late),
+            views: self.views.subscribe(),
+            contact,
+            verdict,
+            health,
+            submitter: submitter.clone(),
+            events: self.events.clone(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        rt.spawn_until_stop("solo", solo::watch(parts, config.clone()));
+        let drain = Drain {
+            journal: self.journal.clone(),
+            sink: Arc::new(submitter.clone()),
+            solo: self.solo.clone(),
+            rt: rt.clone(),
+            events: self.events.clone(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        rt.spawn_until_stop("drain", drain.run());
     }
 
     fn start_detector(&self, config: &ServeConfig, contact: Contact, verdict: Verdict) {
@@ -333,16 +389,10 @@ impl Node {
         routes: Routes,
         operator: Operator,
         status: watch::Receiver<Arc<crate::api::cluster::ClusterStatus>>,
-        (stats, health): (RequestStats, Health),
+        (stats, submitter): (RequestStats, Submitter),
         pause: PauseGate,
         config: &ServeConfig,
     ) -> CancellationToken {
-        let submitter = Submitter::new(
-            Arc::clone(&self.late),
-            self.views.subscribe(),
-            self.links.clone(),
-            health,
-        );
         let peers = ServeLimits {
             connections_max: limits::PEER_CONNECTIONS_MAX,
             header_read_max: limits::HEADER_READ_MAX,
@@ -362,7 +412,13 @@ impl Node {
         let service = Service::new(ServiceParts {
             rt: client_rt.clone(),
             node: config.id.clone(),
-            ledger: Arc::new(submitter),
+            ledger: Arc::new(LedgerOrJournal {
+                submitter,
+                solo: self.solo,
+                journal: self.journal,
+                store: self.store,
+                rt: client_rt.clone(),
+            }),
             pool: self.pool,
             default_cover: self.cover,
             metrics: self.metrics,

@@ -33,6 +33,7 @@ pub mod peer;
 pub mod detector;
 pub mod fleet;
 pub mod load;
+pub mod solo;
 
 // Consensus, and the proof.
 pub mod drill;

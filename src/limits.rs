@@ -57,6 +57,12 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// Jobs queued for the log writer. Beyond it: the sender waits.
 pub const LOG_WRITER_QUEUE_MAX: usize = 4096;
+/// Jobs queued for the journal's writer. Beyond it: the sender waits.
+pub const JOURNAL_QUEUE_MAX: usize = 1024;
+/// Records that a node without a quorum acknowledges alone. Beyond it: 503.
+pub const JOURNAL_RECORDS_MAX: u64 = 100_000;
+/// Their keys and values together, in bytes. Beyond it: 503.
+pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Recent log entries kept in memory for replication. Older ones are read from disk.
 pub const LOG_CACHE_ENTRIES_MAX: usize = 8192;
 /// Events kept for a slow subscriber. Beyond it: it is told how many it missed.

@@ -66,7 +66,8 @@ impl From<Digest> for String {
     }
 }
 
-/// How far an acknowledged record has gone.
+/// How far a record had gone when it was acknowledged. In a record it never changes: one that
+/// a node acknowledged alone says so in the ledger too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
@@ -126,6 +127,19 @@ pub struct Record {
     pub cover_sha256: Digest,
     pub stego_sha256: Digest,
     pub durability: Durability,
+}
+
+impl Record {
+    /// True where both tell of the same work: whoever repeats an embed under its id makes the
+    /// same picture, at another time and perhaps on another node.
+    pub fn same_embed(&self, other: &Self) -> bool {
+        let work = |record: &Self| {
+            let Self { id, method, secret_bytes, cover_bytes, stego_bytes, .. } = record.clone();
+            let digests = (record.cover_sha256, record.stego_sha256);
+            (id, method, secret_bytes, cover_bytes, stego_bytes, digests)
+        };
+        work(self) == work(other)
+    }
 }
 
 #[cfg(test)]

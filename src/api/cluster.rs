@@ -117,6 +117,9 @@ pub struct NodeStatus {
     pub detector: String,
     /// Records in its ledger.
     pub records: u64,
+    /// Records that it acknowledged alone and that wait for a quorum.
+    #[serde(default)]
+    pub journal: u64,
     /// Of one core; may pass 100.
     pub cpu_pct: f64,
     /// Of the machine's memory.
@@ -157,6 +160,7 @@ impl NodeStatus {
             handing_over: false,
             detector: String::new(),
             records: 0,
+            journal: 0,
             cpu_pct: 0.0,
             mem_pct: 0.0,
             qps_1m: 0.0,

@@ -21,6 +21,7 @@ pub enum Code {
     Busy,
     NotReady,
     NoQuorum,
+    JournalFull,
     NotLeader,
     Faulted,
     Internal,

@@ -57,8 +57,10 @@ fn healthz(context: &Context) -> Answer {
 
 fn readyz(context: &Context) -> Answer {
     let status = context.service.status();
-    if status.quorum {
-        Ok(reply::ok(&json!({ "status": "ready", "leader": status.leader_id })))
+    if status.quorum || context.service.serves_alone() {
+        let alone = !status.quorum;
+        let leader = &status.leader_id;
+        Ok(reply::ok(&json!({ "status": "ready", "leader": leader, "solo": alone })))
     } else {
         Err(HttpError::NotReady)
     }

@@ -20,8 +20,8 @@ use crate::api::codec::{
 use crate::clock;
 use crate::ident::RecordId;
 use crate::limits::BODY_BYTES_MAX;
-use crate::record::Method;
-use crate::service::{EmbedRequest, Embedded, ServiceError};
+use crate::record::{Durability, Method};
+use crate::service::{Committed, EmbedRequest, Embedded, ServiceError};
 use crate::stego::Passphrase;
 
 const EMBED_FIELDS: &[(&str, Kind)] = &[
@@ -43,6 +43,12 @@ const BITS_DEFAULT: u8 = 1;
 struct CapacityQuery {
     bits: Option<u8>,
     encrypted: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VerifyQuery {
+    consistency: Option<Consistency>,
 }
 
 /// Answer to `POST /api/commit`.
@@ -71,21 +77,23 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
         .then(|context: Context, headers, form| {
             context.clone().measured("api_extract", extract(context, headers, form))
         });
-    let verify_form =
-        warp::path!("api" / "verify").and(warp::post()).and(with.clone()).and(form()).then(
-            |context: Context, form| {
-                let picture = async { Fields::read(form, VERIFY_FIELDS).await?.required("file") };
-                context.clone().measured("api_verify", verify(context, picture))
-            },
-        );
+    let verify_form = warp::path!("api" / "verify")
+        .and(warp::post())
+        .and(with.clone())
+        .and(warp::query())
+        .and(form())
+        .then(|context: Context, query, form| {
+            let picture = async { Fields::read(form, VERIFY_FIELDS).await?.required("file") };
+            context.clone().measured("api_verify", verify(context, query, picture))
+        });
     let verify_raw = warp::path!("api" / "verify")
         .and(warp::post())
         .and(with.clone())
+        .and(warp::query())
         .and(warp::body::stream())
-        .then(|context: Context, body| {
-            context
-                .clone()
-                .measured("api_verify", verify(context, multipart::whole(body, BODY_BYTES_MAX)))
+        .then(|context: Context, query, body| {
+            let picture = multipart::whole(body, BODY_BYTES_MAX);
+            context.clone().measured("api_verify", verify(context, query, picture))
         });
     let capacity_own =
         warp::path!("api" / "capacity").and(warp::get()).and(with.clone()).and(warp::query()).then(
@@ -122,10 +130,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<RecordId>, HttpError> {
     text.parse().map(Some).map_err(|error: crate::ident::IdentError| wrong(error.to_string()))
 }
 
-/// Every acknowledgement is by a quorum, so both values are kept; a third is a mistake.
-fn check_durability(headers: &HeaderMap) -> Result<(), HttpError> {
+/// The least durability that the client wants to be acknowledged with.
+fn least_durability(headers: &HeaderMap) -> Result<Durability, HttpError> {
     match headers.get(DURABILITY).map(|value| value.as_bytes()) {
-        None | Some(b"quorum" | b"local") => Ok(()),
+        None | Some(b"local") => Ok(Durability::Local),
+        Some(b"quorum") => Ok(Durability::Quorum),
         Some(_) => Err(HttpError::BadRequest("X-Durability is `quorum` or `local`".into())),
     }
 }
@@ -140,7 +149,7 @@ fn passphrase(fields: &mut Fields) -> Result<Option<Passphrase>, HttpError> {
 async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
     let permit = context.service.admit()?;
     let id = idempotency_key(&headers)?;
-    check_durability(&headers)?;
+    let least = least_durability(&headers)?;
     let mut fields = Fields::read(form, EMBED_FIELDS).await?;
     let request = EmbedRequest {
         id,
@@ -149,12 +158,13 @@ async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
         passphrase: passphrase(&mut fields)?,
         method: fields.parsed::<Method>("method")?.unwrap_or_default(),
         bits: fields.parsed("bits")?.unwrap_or(BITS_DEFAULT),
+        least,
     };
     let embedded = context.service.embed(request, permit).await?;
     if reply::prefers(&headers, "image/png") {
         return Ok(embedded_png(&context, embedded));
     }
-    let Embedded { record, png, cover_info, replayed } = embedded;
+    let Embedded { record, png, cover_info, replayed, durability } = embedded;
     let png_b64 = context.service.blocking(move || BASE64_STANDARD.encode(&png)).await;
     Ok(reply::ok(&EmbedResponse {
         request_id: record.id,
@@ -164,18 +174,18 @@ async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
         secret_size_bytes: record.secret_bytes,
         payload_size_bytes: record.stego_bytes,
         stego_image_b64: Some(png_b64),
-        durability: record.durability,
+        durability,
         sha256: record.stego_sha256,
         replayed,
     }))
 }
 
 fn embedded_png(context: &Context, embedded: Embedded) -> Response {
-    let Embedded { record, png, cover_info, replayed } = embedded;
+    let Embedded { record, png, cover_info, replayed, durability } = embedded;
     let mut response = reply::bytes(StatusCode::OK, "image/png", png);
-    let durability = match record.durability {
-        crate::record::Durability::Quorum => "quorum",
-        crate::record::Durability::Local => "local",
+    let durability = match durability {
+        Durability::Quorum => "quorum",
+        Durability::Local => "local",
     };
     reply::header(&mut response, "x-request-id", &record.id);
     reply::header(&mut response, "x-node", context.service.node());
@@ -220,11 +230,13 @@ async fn extract(context: Context, headers: HeaderMap, form: FormData) -> Answer
 
 async fn verify(
     context: Context,
+    query: VerifyQuery,
     picture: impl Future<Output = Result<Bytes, HttpError>>,
 ) -> Answer {
     let permit = context.service.admit()?;
     let picture = picture.await?;
-    let verified = context.service.verify(picture, Consistency::Linearizable, permit).await?;
+    let consistency = query.consistency.unwrap_or_default();
+    let verified = context.service.verify(picture, consistency, permit).await?;
     Ok(reply::ok(&VerifyResponse {
         sha256: verified.sha256,
         known: verified.record.is_some(),
@@ -249,10 +261,12 @@ async fn capacity_of(context: Context, form: FormData) -> Answer {
 
 async fn commit(context: Context, headers: HeaderMap) -> Answer {
     let permit = context.service.admit()?;
-    check_durability(&headers)?;
-    let committed = context.service.commit(idempotency_key(&headers)?, permit).await?;
-    let record = committed.record.into();
-    Ok(reply::ok(&CommitResponse { record, replayed: committed.replayed }))
+    let least = least_durability(&headers)?;
+    let Committed { mut record, replayed, durability } =
+        context.service.commit(idempotency_key(&headers)?, least, permit).await?;
+    // The answer's: a record that one node acknowledged may be with a quorum by now.
+    record.durability = durability;
+    Ok(reply::ok(&CommitResponse { record: record.into(), replayed }))
 }
 
 async fn dataset(context: Context, index: String) -> Answer {

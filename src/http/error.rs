@@ -14,6 +14,7 @@ use crate::pool::PoolError;
 use crate::service::ServiceError;
 use crate::service::operate::OperateError;
 use crate::service::submit::SubmitError;
+use crate::solo::JournalError;
 use crate::stego::StegoError;
 use crate::store::StoreError;
 
@@ -92,12 +93,17 @@ fn classify_service(error: &ServiceError) -> (StatusCode, Code, Option<u64>) {
         ServiceError::Submit(SubmitError::NotReady | SubmitError::Stopped) => {
             (S::SERVICE_UNAVAILABLE, Code::NotReady, soon)
         }
-        ServiceError::Submit(SubmitError::NoQuorum { .. } | SubmitError::Unwell { .. }) => {
-            (S::SERVICE_UNAVAILABLE, Code::NoQuorum, soon)
+        ServiceError::Submit(SubmitError::Draining { .. }) => {
+            (S::SERVICE_UNAVAILABLE, Code::NotReady, soon)
         }
-        ServiceError::Store(
-            StoreError::Io(_) | StoreError::Locked(_) | StoreError::Corrupt { .. },
-        ) => (S::INTERNAL_SERVER_ERROR, Code::Internal, None),
+        ServiceError::Submit(SubmitError::Journal(JournalError::Full { .. })) => {
+            (S::SERVICE_UNAVAILABLE, Code::JournalFull, soon)
+        }
+        ServiceError::Submit(
+            SubmitError::NoQuorum { .. } | SubmitError::Unwell { .. } | SubmitError::Solo,
+        ) => (S::SERVICE_UNAVAILABLE, Code::NoQuorum, soon),
+        ServiceError::Submit(SubmitError::Journal(JournalError::Store(error)))
+        | ServiceError::Store(error) => classify_store(error),
         ServiceError::Operate(OperateError::Refused(_)) => (S::BAD_REQUEST, Code::BadRequest, None),
         ServiceError::Operate(OperateError::NotLeader) => {
             (S::SERVICE_UNAVAILABLE, Code::NotLeader, soon)
@@ -105,6 +111,14 @@ fn classify_service(error: &ServiceError) -> (StatusCode, Code, Option<u64>) {
         ServiceError::Operate(OperateError::Busy) => (S::SERVICE_UNAVAILABLE, Code::Busy, soon),
         ServiceError::Operate(OperateError::Unavailable(_) | OperateError::Stopped) => {
             (S::SERVICE_UNAVAILABLE, Code::NotReady, soon)
+        }
+    }
+}
+
+fn classify_store(error: &StoreError) -> (StatusCode, Code, Option<u64>) {
+    match error {
+        StoreError::Io(_) | StoreError::Locked(_) | StoreError::Corrupt { .. } => {
+            (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, None)
         }
     }
 }
@@ -243,6 +257,10 @@ mod tests {
             (SubmitError::Stopped.into(), 503, true),
             (SubmitError::NoQuorum { waited, leader: None }.into(), 503, true),
             (SubmitError::Unwell { condition: Condition::StuckDisk }.into(), 503, true),
+            (SubmitError::Solo.into(), 503, true),
+            (SubmitError::Draining { records: 1 }.into(), 503, true),
+            (SubmitError::Journal(JournalError::Full { records: 1, bytes: 1 }).into(), 503, true),
+            (SubmitError::Journal(StoreError::Io("x".into()).into()).into(), 500, false),
             (OperateError::Refused("x".into()).into(), 400, false),
             (OperateError::Unavailable("x".into()).into(), 503, true),
             (OperateError::NotLeader.into(), 503, true),

@@ -15,11 +15,12 @@ use crate::ledger::query::Ledger;
 use crate::observe::events::Events;
 use crate::observe::metrics::Metrics;
 use crate::pool::Pool;
-use crate::record::Record;
+use crate::record::{Durability, Record};
 use crate::rt::ClientRt;
 use crate::service::operate::Operator;
 use crate::service::submit::Submitted;
 use crate::service::{LedgerAccess, LedgerFuture, RequestStats, ServiceParts};
+use crate::solo::Journal;
 
 /// Every call, by method and path. A new route is added here and in `openapi.json`.
 const ROUTES: &[(&str, &str)] = &[
@@ -61,8 +62,8 @@ const ROUTES: &[(&str, &str)] = &[
 struct Forgetful;
 
 impl LedgerAccess for Forgetful {
-    fn put(&self, record: Record) -> LedgerFuture<'_, Submitted> {
-        Box::pin(async { Ok(Submitted { record, replayed: false }) })
+    fn put(&self, record: Record, durability: Durability) -> LedgerFuture<'_, Submitted> {
+        Box::pin(async move { Ok(Submitted { record, replayed: false, durability }) })
     }
 
     fn barrier(&self) -> LedgerFuture<'_, ()> {
@@ -70,6 +71,10 @@ impl LedgerAccess for Forgetful {
     }
 
     fn ledger(&self) -> Option<Ledger> {
+        None
+    }
+
+    fn journal(&self) -> Option<Journal> {
         None
     }
 }

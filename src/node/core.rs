@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{NodeError, hand_over, leadership, self_watch};
+use super::{NodeError, hand_over, leadership, self_watch, solo};
 use crate::config::ServeConfig;
 use crate::datadir::DataDir;
 use crate::detector::introspect::Health;
@@ -24,8 +24,10 @@ use crate::peer::envelope::Sender;
 use crate::peer::link::Links;
 use crate::peer::routes::Routes;
 use crate::raft::{self, Consensus, LateConsensus};
-use crate::rt::RaftRt;
+use crate::rt::{ClientRt, RaftRt};
+use crate::service::LedgerOrJournal;
 use crate::service::submit::{self, Submitter};
+use crate::solo::{Drain, Journal, Solo};
 use crate::store::Store;
 use crate::view::LeaderView;
 
@@ -46,14 +48,18 @@ pub struct Core {
     pub contact: Contact,
     pub verdict: Verdict,
     pub health: Health,
+    pub solo: Solo,
+    pub journal: Journal,
     store: Arc<dyn Store>,
     mounts: formation::Mounts,
     config: Arc<ServeConfig>,
 }
 
 impl Core {
+    /// May wait for the disk.
+    ///
     /// # Errors
-    /// The data folder cannot be read.
+    /// The data folder or the journal cannot be read.
     pub fn open(
         config: &ServeConfig,
         rt: RaftRt,
@@ -62,19 +68,24 @@ impl Core {
     ) -> Result<Self, NodeError> {
         let mounts = formation::Mounts::new(
             rt.clone(),
-            datadir,
+            Arc::clone(&datadir),
             config.advertise.clone(),
             config.raft_advertise.clone(),
         )?;
+        let metrics = Arc::new(Metrics::new());
+        let journal = Journal::open(Arc::clone(&store), Arc::clone(&metrics))
+            .map_err(|cause| NodeError::Journal { folder: datadir.store(), cause })?;
         Ok(Self {
             links: Links::new(rt.clone(), Sender::new(config.id.clone()), Gate::default()),
             late: LateConsensus::default(),
             views: watch::Sender::default(),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             events: Events::new(config.id.clone()),
             contact: Contact::default(),
             verdict: Verdict::default(),
             health: Health::default(),
+            solo: Solo::default(),
+            journal,
             rt,
             store,
             mounts,
@@ -92,6 +103,17 @@ impl Core {
         )
     }
 
+    /// The same, that also serves without a quorum.
+    pub fn ledger(&self, rt: &ClientRt) -> LedgerOrJournal {
+        LedgerOrJournal {
+            submitter: self.submitter(),
+            solo: self.solo.clone(),
+            journal: self.journal.clone(),
+            store: Arc::clone(&self.store),
+            rt: rt.clone(),
+        }
+    }
+
     /// Mounts what other nodes ask.
     pub fn mount(&self, routes: &mut Routes) {
         raft::mount(routes, &self.late, &self.contact, &self.verdict);
@@ -106,6 +128,7 @@ impl Core {
     /// until the runtime stops.
     pub fn start(&self, listener: TcpListener, routes: Routes) {
         self.start_detector();
+        self.start_solo();
         self.rt.spawn_until_stop(
             "leadership",
             leadership::report(
@@ -126,6 +149,33 @@ impl Core {
         self.rt.spawn("Raft port", async move {
             net::serve::serve(listener, Some(&gate), peers, stop, service).await;
         });
+    }
+
+    /// Serving alone, and giving to the ledger what was acknowledged then.
+    fn start_solo(&self) {
+        let submitter = self.submitter();
+        let parts = solo::Parts {
+            solo: self.solo.clone(),
+            journal: self.journal.clone(),
+            late: Arc::clone(&self.late),
+            views: self.views.subscribe(),
+            contact: self.contact.clone(),
+            verdict: self.verdict.clone(),
+            health: self.health.clone(),
+            submitter: submitter.clone(),
+            events: self.events.clone(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        self.rt.spawn_until_stop("solo", solo::watch(parts, ServeConfig::clone(&self.config)));
+        let drain = Drain {
+            journal: self.journal.clone(),
+            sink: Arc::new(submitter),
+            solo: self.solo.clone(),
+            rt: self.rt.clone(),
+            events: self.events.clone(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        self.rt.spawn_until_stop("drain", drain.run());
     }
 
     fn start_detector(&self) {

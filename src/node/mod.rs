@@ -7,6 +7,7 @@ mod hand_over;
 mod leadership;
 mod runtimes;
 mod self_watch;
+mod solo;
 mod status;
 
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub enum NodeError {
     Listen(#[from] ListenError),
     #[error("{}: {cause}", folder.display())]
     Store { folder: std::path::PathBuf, cause: StoreError },
+    #[error("{}: the journal of records acknowledged alone: {cause}", folder.display())]
+    Journal { folder: std::path::PathBuf, cause: std::io::Error },
     #[error("cover {}: {cause}", file.display())]
     Cover { file: std::path::PathBuf, cause: String },
     #[error("the runtime could not be started: {0}")]
@@ -78,7 +81,8 @@ impl NodeError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::DataDir(_) | Self::Listen(_) | Self::Store { .. } | Self::Cover { .. } => true,
-            Self::Runtime(_)
+            Self::Journal { .. }
+            | Self::Runtime(_)
             | Self::Signals(_)
             | Self::Formation(_)
             | Self::Raft(_)
@@ -154,7 +158,9 @@ impl Node {
         let stall = Stall::default();
         let stalls = stall.clone();
         let store = runtimes.raft.blocking(move || open_store(folder, stalls)).await?;
-        let core = Core::open(config, runtimes.raft.clone(), store, datadir)?;
+        let (known, rt) = (config.clone(), runtimes.raft.clone());
+        let opening = move || Core::open(&known, rt, store, datadir);
+        let core = runtimes.raft.blocking(opening).await?;
         let metrics = Arc::clone(&core.metrics);
         let pool = Pool::new(config.codec_threads, limits::POOL_QUEUE_MAX, metrics);
         let runtimes = runtimes.clone();
@@ -171,6 +177,7 @@ impl Node {
             Arc::clone(&core.late),
             (core.contact.clone(), core.verdict.clone(), core.health.clone(), stats.clone()),
             (core.links.clone(), Arc::clone(&core.metrics), pause.clone()),
+            (core.solo.clone(), core.journal.clone()),
         );
         let mut routes = Routes::default();
         core.mount(&mut routes);
@@ -234,7 +241,7 @@ impl Node {
         let service = Service::new(ServiceParts {
             rt: client_rt.clone(),
             node: config.id.clone(),
-            ledger: Arc::new(self.core.submitter()),
+            ledger: Arc::new(self.core.ledger(&client_rt)),
             pool: self.pool,
             default_cover: self.cover,
             metrics: self.core.metrics,

@@ -24,6 +24,7 @@ use crate::peer::link::{Lane, Links};
 use crate::peer::routes::{Admit, Routes};
 use crate::raft::{Consensus, LateConsensus};
 use crate::service::RequestStats;
+use crate::solo::{Journal, Solo};
 use crate::view::LeaderView;
 
 const STATUS: &str = "/node/status";
@@ -65,6 +66,8 @@ pub struct StatusParts {
     links: Links,
     metrics: Arc<Metrics>,
     pause: PauseGate,
+    solo: Solo,
+    journal: Journal,
     started: clock::Instant,
     usage: Arc<Mutex<Usage>>,
     published: watch::Sender<Arc<ClusterStatus>>,
@@ -77,6 +80,7 @@ impl StatusParts {
         late: LateConsensus,
         (contact, verdict, health, stats): (Contact, Verdict, Health, RequestStats),
         (links, metrics, pause): (Links, Arc<Metrics>, PauseGate),
+        (solo, journal): (Solo, Journal),
     ) -> (Self, watch::Receiver<Arc<ClusterStatus>>) {
         let (published, statuses) = watch::channel(Arc::default());
         let parts = Self {
@@ -90,6 +94,8 @@ impl StatusParts {
             links,
             metrics,
             pause,
+            solo,
+            journal,
             started: clock::now(),
             usage: Arc::default(),
             published,
@@ -174,12 +180,14 @@ impl StatusParts {
     ) {
         let mut views = self.views.clone();
         let mut verdicts = self.verdict.changes();
+        let mut solo = self.solo.changes();
         let mut healthy: BTreeMap<NodeName, bool> = BTreeMap::new();
         loop {
             let changed = tokio::select! {
                 answered = answers.changed() => answered,
                 changed = views.changed() => changed,
                 changed = verdicts.changed() => changed,
+                changed = solo.changed() => changed,
             };
             if changed.is_err() {
                 return;
@@ -260,10 +268,17 @@ impl StatusParts {
     }
 
     fn mode(&self, consensus: Option<&Consensus>, view: &LeaderView) -> Mode {
-        if self.links.gate().is_shut() || self.pause.is_shut() {
+        if self.pause.is_shut() {
             return Mode::Faulted;
         }
-        let voter = view.me.and_then(|me| view.member(me)).is_some_and(|member| member.voter);
+        // Why it is cut off does not matter to whom it serves.
+        if self.solo.is_on() {
+            return Mode::Solo;
+        }
+        if self.links.gate().is_shut() {
+            return Mode::Faulted;
+        }
+        let voter = votes(view);
         match consensus {
             None => Mode::Forming,
             Some(_) if voter => Mode::Normal,
@@ -290,9 +305,15 @@ impl StatusParts {
             own.handing_over = consensus.is_handing_over();
         }
         own.raft_id = view.me.map(|me| me.0);
-        own.voter = own.mode == Mode::Normal;
+        own.voter = own.mode == Mode::Normal || (own.mode == Mode::Solo && votes(&view));
         own.term = view.term.0;
         own.leader = view.leader_member().map(|leader| leader.name.clone());
+        if own.mode == Mode::Solo {
+            // To its clients; Raft's own role is none of theirs, and it follows nobody.
+            own.role = Role::Leader;
+            own.leader = None;
+        }
+        own.journal = self.journal.size().records;
         own.commit = view.committed;
         own.applied = view.applied;
         own.last_contact_ms = Some(0.0);
@@ -311,7 +332,8 @@ impl StatusParts {
     /// All nodes, with the view's word on who leads and who votes.
     fn cluster(&self, own: NodeStatus, heard: &BTreeMap<NodeName, Heard>) -> ClusterStatus {
         let view = Arc::clone(&self.views.borrow());
-        let leader = view.leader_member();
+        // Alone it leads itself, which is not to lead the cluster.
+        let leader = view.leader_member().filter(|_| own.mode != Mode::Solo);
         let mut nodes = vec![own];
         for (name, (http_addr, raft_addr)) in self.others() {
             let heard = heard.get(&name).cloned().unwrap_or_default();
@@ -339,7 +361,7 @@ impl StatusParts {
     }
 
     fn has_quorum(&self, view: &LeaderView) -> bool {
-        if self.links.gate().is_shut() {
+        if self.links.gate().is_shut() || self.solo.is_on() {
             return false;
         }
         let lease_ms = self.config.timings.election_timeout_max_ms as f64;
@@ -357,6 +379,11 @@ impl StatusParts {
             None => false,
         }
     }
+}
+
+/// True where the cluster has this node as a voter.
+fn votes(view: &LeaderView) -> bool {
+    view.me.and_then(|me| view.member(me)).is_some_and(|member| member.voter)
 }
 
 fn other(

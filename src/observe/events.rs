@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::clock;
-use crate::ident::{NodeName, Term};
+use crate::ident::{NodeName, RecordId, Term};
 use crate::limits::EVENTS_MAX;
 
 /// What changed. Serialised with a `kind` tag for `/cluster/events`.
@@ -50,6 +50,26 @@ pub enum Change {
     ConditionChanged {
         node: NodeName,
         condition: String,
+    },
+    /// A node reached no quorum for so long that it serves alone.
+    SoloBegan {
+        node: NodeName,
+    },
+    /// It reaches one again; so many records wait in its journal.
+    SoloEnded {
+        node: NodeName,
+        records: u64,
+    },
+    /// What a node acknowledged alone is in the ledger.
+    JournalDrained {
+        node: NodeName,
+        records: u64,
+    },
+    /// Two embeds were acknowledged under one id; the later in the ledger has another now.
+    RecordConflict {
+        node: NodeName,
+        id: RecordId,
+        kept_as: RecordId,
     },
     Fault {
         node: NodeName,

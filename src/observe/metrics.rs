@@ -43,6 +43,15 @@ pub struct Metrics {
     pub raft_group_commit_writes: Histogram,
     /// Records that this node applied.
     pub ledger_records_total: IntCounter,
+    /// 1 while this node serves alone.
+    pub solo: IntGauge,
+    /// Records that wait in the journal.
+    pub journal_records: IntGauge,
+    pub journal_bytes: IntGauge,
+    /// Records that went from the journal to the ledger.
+    pub journal_drained_total: IntCounter,
+    /// Of these: entered under another id, because theirs belongs to another embed.
+    pub journal_conflicts_total: IntCounter,
     /// Messages to peers by `peer`, `message` and `outcome`.
     pub peer_requests_total: IntCounterVec,
     /// Unanswered probes of the leader.
@@ -132,6 +141,20 @@ impl Metrics {
             ledger_records_total: counter!(
                 "ledger_records_total",
                 "Records applied to the ledger by this process."
+            ),
+            solo: gauge!("solo", "1 while this node reaches no quorum and serves alone."),
+            journal_records: gauge!(
+                "journal_records",
+                "Records that this node acknowledged alone and that wait for a quorum."
+            ),
+            journal_bytes: gauge!("journal_bytes", "Bytes of the records that wait."),
+            journal_drained_total: counter!(
+                "journal_drained_total",
+                "Records acknowledged by this node alone that are in the ledger now."
+            ),
+            journal_conflicts_total: counter!(
+                "journal_conflicts_total",
+                "Records of these whose id belongs to another embed, and that have another."
             ),
             peer_requests_total: register!(IntCounterVec::new(
                 opts("peer_requests_total", "Messages to peers by outcome."),

@@ -1,6 +1,7 @@
 //! A ledger record without a picture: what a drill's probe and `bench --mode commit`
 //! measure the ledger with.
 
+use super::submit::Submitted;
 use super::{Permit, Service, ServiceError};
 use crate::clock;
 use crate::ident::RecordId;
@@ -12,16 +13,19 @@ pub struct Committed {
     pub record: Record,
     /// True where the ledger had the record before.
     pub replayed: bool,
+    /// How far this acknowledgement reaches.
+    pub durability: Durability,
 }
 
 impl Service {
-    /// Runs to its end even if the caller goes away.
+    /// `least` is the least durability to be acknowledged with. Runs to its end even if the caller goes away.
     ///
     /// # Errors
     /// Of the ledger, with the outcome unknown: a retry under the same id is safe.
     pub async fn commit(
         &self,
         id: Option<RecordId>,
+        least: Durability,
         permit: Permit,
     ) -> Result<Committed, ServiceError> {
         let record = Record {
@@ -39,7 +43,7 @@ impl Service {
         let service = self.clone();
         let submitted = self
             .detached("commit", async move {
-                let submitted = service.parts().ledger.put(record).await;
+                let submitted = service.parts().ledger.put(record, least).await;
                 drop(permit);
                 Ok(submitted?)
             })
@@ -47,6 +51,7 @@ impl Service {
         if submitted.record.method != Method::None {
             return Err(ServiceError::IdempotencyConflict { id: submitted.record.id });
         }
-        Ok(Committed { record: submitted.record, replayed: submitted.replayed })
+        let Submitted { record, replayed, durability } = submitted;
+        Ok(Committed { record, replayed, durability })
     }
 }

@@ -21,6 +21,8 @@ pub struct EmbedRequest {
     pub method: Method,
     /// Low bits of each colour sample to use.
     pub bits: u8,
+    /// The least durability to be acknowledged with.
+    pub least: Durability,
 }
 
 /// An acknowledged embed.
@@ -32,6 +34,8 @@ pub struct Embedded {
     pub cover_info: CoverInfo,
     /// True where the ledger had the record before.
     pub replayed: bool,
+    /// How far this acknowledgement reaches.
+    pub durability: Durability,
 }
 
 /// What the codec thread hands back.
@@ -70,7 +74,7 @@ impl Service {
             None => (self.parts().default_cover.clone(), Some(self.inner.default_cover_sha256)),
         };
         let cover_bytes = cover.len() as u64;
-        let (seed, method) = (id.clone(), request.method);
+        let (seed, method, least) = (id.clone(), request.method, request.least);
         let made =
             self.parts().pool.run(move || make(&request, &cover, cover_sha256, &seed)).await??;
         let record = Record {
@@ -85,7 +89,7 @@ impl Service {
             stego_sha256: made.stego_sha256,
             durability: Durability::Quorum,
         };
-        let submitted = self.parts().ledger.put(record).await?;
+        let submitted = self.parts().ledger.put(record, least).await?;
         let entered = submitted.record;
         if entered.stego_sha256 != made.stego_sha256 || entered.cover_sha256 != made.cover_sha256 {
             return Err(ServiceError::IdempotencyConflict { id: entered.id });
@@ -95,6 +99,7 @@ impl Service {
             png: made.stego.png.into(),
             cover_info: made.stego.cover_info,
             replayed: submitted.replayed,
+            durability: submitted.durability,
         })
     }
 }

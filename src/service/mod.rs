@@ -5,6 +5,7 @@
 //! case is an `impl Service` in the file that bears its name.
 
 mod admission;
+mod alone;
 mod commit;
 mod dataset;
 mod embed;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use self::admission::Permit;
+pub use self::alone::LedgerOrJournal;
 pub use self::commit::Committed;
 pub use self::embed::{EmbedRequest, Embedded};
 pub use self::error::ServiceError;
@@ -40,7 +42,7 @@ pub use self::verify::Verified;
 use self::admission::Admission;
 use self::dataset::Dataset;
 use self::operate::{Done, Operation, Operator};
-use crate::api::cluster::ClusterStatus;
+use crate::api::cluster::{ClusterStatus, Mode};
 use crate::api::codec::CoverInfo;
 use crate::ident::NodeName;
 use crate::observe::events::Events;
@@ -55,7 +57,7 @@ pub struct ServiceParts {
     /// Where the service's own tasks run; its token ends open event streams.
     pub rt: ClientRt,
     pub node: NodeName,
-    /// The way to the ledger: [`submit::Submitter`] on a real node.
+    /// The way to the ledger: [`LedgerOrJournal`] on a real node.
     pub ledger: Arc<dyn LedgerAccess>,
     pub pool: Pool,
     /// The cover used where a request brings none.
@@ -131,6 +133,13 @@ impl Service {
     pub fn leads(&self) -> bool {
         let status = self.parts().status.borrow();
         status.quorum && status.leader_id.as_ref() == Some(&self.parts().node)
+    }
+
+    /// True while this node reaches no quorum and can acknowledge records alone.
+    pub fn serves_alone(&self) -> bool {
+        let status = self.parts().status.borrow();
+        let own = status.nodes.iter().find(|node| node.id == self.parts().node);
+        own.is_some_and(|own| own.mode == Mode::Solo && own.healthy)
     }
 
     /// Gives an operator's command to the node.

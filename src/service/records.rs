@@ -4,9 +4,9 @@ use super::submit::SubmitError;
 use super::{Service, ServiceError};
 use crate::api::codec::Consistency;
 use crate::ident::RecordId;
-use crate::ledger::query::Ledger;
 use crate::limits;
 use crate::record::Record;
+use crate::solo::Books;
 use crate::store::StoreError;
 
 /// One page of the ledger, in order of id.
@@ -28,7 +28,7 @@ impl Service {
         consistency: Consistency,
     ) -> Result<Record, ServiceError> {
         let wanted = id.clone();
-        let found = self.read(consistency, move |ledger| ledger.get(&wanted)).await?;
+        let found = self.read(consistency, move |books| books.get(&wanted)).await?;
         found.ok_or(ServiceError::RecordNotFound { id })
     }
 
@@ -45,7 +45,7 @@ impl Service {
     ) -> Result<RecordsPage, ServiceError> {
         let limit = limit.clamp(1, limits::RECORDS_PAGE_MAX);
         // One more than asked for tells whether there is a next page.
-        let read = move |ledger: &Ledger| ledger.page(after.as_ref(), limit + 1);
+        let read = move |books: &Books| books.page(after.as_ref(), limit + 1);
         let (mut records, total) = self.read(consistency, read).await?;
         let more = records.len() > limit;
         records.truncate(limit);
@@ -53,17 +53,20 @@ impl Service {
         Ok(RecordsPage { records, next, total })
     }
 
-    /// Reads this node's copy, after the barrier where `consistency` asks for it, on a
-    /// thread that may wait for the disk.
+    /// Reads this node's copy, after the barrier where `consistency` asks for it, else together
+    /// with what this node acknowledged alone, on a thread that may wait for the disk.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         consistency: Consistency,
-        read: impl FnOnce(&Ledger) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&Books) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ServiceError> {
         if consistency == Consistency::Linearizable {
             self.parts().ledger.barrier().await?;
         }
         let ledger = self.parts().ledger.ledger().ok_or(SubmitError::NotReady)?;
-        Ok(self.parts().rt.blocking(move || read(&ledger)).await?)
+        let stale = consistency == Consistency::Stale;
+        let journal = if stale { self.parts().ledger.journal() } else { None };
+        let books = Books::new(ledger, journal);
+        Ok(self.parts().rt.blocking(move || read(&books)).await?)
     }
 }

@@ -21,7 +21,8 @@ use crate::peer::PeerError;
 use crate::peer::link::{Lane, Link, Links};
 use crate::peer::routes::{Admit, Refusal, Routes};
 use crate::raft::{Consensus, LateConsensus, ProposeError};
-use crate::record::Record;
+use crate::record::{Durability, Record};
+use crate::solo::JournalError;
 use crate::view::LeaderView;
 
 const PUT: &str = "/service/put";
@@ -48,6 +49,16 @@ pub enum SubmitError {
     /// This node knows of itself that waiting would be for nothing.
     #[error("this node cannot serve this now ({condition}); ask another node")]
     Unwell { condition: Condition },
+    /// Nothing less than a quorum was asked for, and there is none.
+    #[error(
+        "this node reaches no quorum and serves alone; ask another node, or for less: \
+         without X-Durability: quorum, or with ?consistency=stale"
+    )]
+    Solo,
+    #[error("{records} records that this node acknowledged alone are on their way to the ledger")]
+    Draining { records: u64 },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     #[error("this node is stopping")]
     Stopped,
 }
@@ -59,6 +70,13 @@ pub struct Submitted {
     pub record: Record,
     /// True where the id was there before.
     pub replayed: bool,
+    /// How far this acknowledgement reaches. What crosses between nodes is by a quorum.
+    #[serde(skip, default = "by_quorum")]
+    pub durability: Durability,
+}
+
+fn by_quorum() -> Durability {
+    Durability::Quorum
 }
 
 /// Gets records acknowledged, and orders reads after them. Cheap to clone.
@@ -161,6 +179,30 @@ impl Submitter {
         }
     }
 
+    /// Asks the leader once whether a quorum still follows it; false where none answers
+    /// within `within`.
+    ///
+    /// # Cancel safety
+    /// Safe: it only asks.
+    pub async fn reaches_quorum(&self, within: Duration) -> bool {
+        let Some(consensus) = self.late.get() else { return false };
+        let leader = {
+            let view = self.views.borrow();
+            view.leader_member().map(|leader| (view.i_lead(), leader.raft_addr.clone()))
+        };
+        let asking = async {
+            match leader {
+                None => false,
+                Some((true, _)) => consensus.read_index().await.is_ok(),
+                Some((false, addr)) => {
+                    let link = self.links.to(addr, Lane::Service);
+                    link.call::<_, u64>(READ_INDEX, &(), within).await.is_ok()
+                }
+            }
+        };
+        tokio::time::timeout(within, asking).await.unwrap_or(false)
+    }
+
     /// This node's copy; `None` until it belongs to a cluster.
     pub fn ledger(&self) -> Option<Ledger> {
         self.late.get().map(Consensus::ledger)
@@ -246,7 +288,9 @@ async fn put_here(consensus: &Consensus, record: Record) -> Result<Submitted, Pr
     loop {
         let leads = views.borrow_and_update().i_lead();
         match consensus.propose(Command::Put { record: record.clone() }).await {
-            Ok(Outcome::Put { record, replayed }) => return Ok(Submitted { record, replayed }),
+            Ok(Outcome::Put { record, replayed }) => {
+                return Ok(Submitted { record, replayed, durability: Durability::Quorum });
+            }
             Ok(other) => {
                 return Err(ProposeError::Stopped(format!("a put had the outcome {other:?}")));
             }

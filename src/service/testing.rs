@@ -17,8 +17,9 @@ use crate::ledger::{Command, Outcome};
 use crate::observe::events::Events;
 use crate::observe::metrics::Metrics;
 use crate::pool::Pool;
-use crate::record::Record;
+use crate::record::{Durability as Recorded, Record};
 use crate::rt::ClientRt;
+use crate::solo::Journal;
 use crate::stego;
 use crate::store::{Durability, MemoryStore, Store};
 
@@ -47,7 +48,7 @@ impl MemoryLedger {
 }
 
 impl LedgerAccess for MemoryLedger {
-    fn put(&self, record: Record) -> LedgerFuture<'_, Submitted> {
+    fn put(&self, record: Record, _least: Recorded) -> LedgerFuture<'_, Submitted> {
         Box::pin(async move {
             self.check()?;
             if let Some(held) = &self.held {
@@ -59,7 +60,9 @@ impl LedgerAccess for MemoryLedger {
             let outcome = applier.apply(Command::Put { record }).unwrap();
             store.write(applier.finish().unwrap().0, Durability::Synced).unwrap();
             match outcome {
-                Outcome::Put { record, replayed } => Ok(Submitted { record, replayed }),
+                Outcome::Put { record, replayed } => {
+                    Ok(Submitted { record, replayed, durability: Recorded::Quorum })
+                }
                 other => panic!("a put had the outcome {other:?}"),
             }
         })
@@ -71,6 +74,10 @@ impl LedgerAccess for MemoryLedger {
 
     fn ledger(&self) -> Option<Ledger> {
         Some(Ledger::new(self.store.clone()))
+    }
+
+    fn journal(&self) -> Option<Journal> {
+        None
     }
 }
 

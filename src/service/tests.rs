@@ -20,6 +20,7 @@ fn request(id: Option<&str>, secret: &'static [u8]) -> EmbedRequest {
         passphrase: None,
         method: Method::Lsb,
         bits: 1,
+        least: Durability::Local,
     }
 }
 
@@ -57,7 +58,9 @@ async fn the_same_id_gives_one_record_and_the_same_picture() {
     assert_eq!((&first.png, &first.record), (&again.png, &again.record));
     let other = embed(b"another secret").await;
     assert!(matches!(other, Err(ServiceError::IdempotencyConflict { .. })));
-    let commit = service.commit(Some("key-1".parse().unwrap()), service.admit().unwrap()).await;
+    let commit = service
+        .commit(Some("key-1".parse().unwrap()), Durability::Local, service.admit().unwrap())
+        .await;
     assert!(matches!(commit, Err(ServiceError::IdempotencyConflict { .. })));
     assert_eq!(bench.ledger.records().len(), 1);
 }
@@ -66,7 +69,7 @@ async fn the_same_id_gives_one_record_and_the_same_picture() {
 async fn nothing_is_no_picture_although_bare_records_have_its_digest() {
     let bench = Bench::new();
     let service = &bench.service;
-    service.commit(None, service.admit().unwrap()).await.unwrap();
+    service.commit(None, Durability::Local, service.admit().unwrap()).await.unwrap();
     let permit = service.admit().unwrap();
     let verified = service.verify(Bytes::new(), Consistency::Linearizable, permit).await.unwrap();
     assert_eq!(verified.record, None);
@@ -78,8 +81,11 @@ async fn a_client_that_hangs_up_leaves_a_whole_record() {
     ledger.held = Some(Semaphore::new(0));
     let bench = Bench::over(ledger);
     let service = &bench.service;
-    let mut commit =
-        Box::pin(service.commit(Some("key-1".parse().unwrap()), service.admit().unwrap()));
+    let mut commit = Box::pin(service.commit(
+        Some("key-1".parse().unwrap()),
+        Durability::Local,
+        service.admit().unwrap(),
+    ));
     assert!(futures_util::poll!(&mut commit).is_pending());
     drop(commit);
     bench.ledger.held.as_ref().unwrap().add_permits(1);
@@ -93,7 +99,8 @@ async fn without_a_quorum_only_stale_reads_are_answered() {
     let bench = Bench::new();
     let service = &bench.service;
     let id = "key-1".parse().unwrap();
-    let entered = service.commit(Some(id), service.admit().unwrap()).await.unwrap().record;
+    let entered =
+        service.commit(Some(id), Durability::Local, service.admit().unwrap()).await.unwrap().record;
     bench.ledger.without_quorum.store(true, Ordering::SeqCst);
     let refused = service.record(entered.id.clone(), Consistency::Linearizable).await;
     assert!(matches!(refused, Err(ServiceError::Submit(SubmitError::NoQuorum { .. }))));
@@ -109,7 +116,7 @@ async fn pages_end_exactly_at_the_last_record() {
     let service = &bench.service;
     for number in 0..4 {
         let id = format!("r{number}").parse().unwrap();
-        service.commit(Some(id), service.admit().unwrap()).await.unwrap();
+        service.commit(Some(id), Durability::Local, service.admit().unwrap()).await.unwrap();
     }
     let mut after = None;
     let mut sizes = Vec::new();

@@ -31,7 +31,7 @@ impl Service {
         let sha256 = self.parts().pool.run(move || Digest::of(&picture)).await?;
         let record = match nothing {
             true => None,
-            false => self.read(consistency, move |ledger| ledger.by_stego_digest(&sha256)).await?,
+            false => self.read(consistency, move |books| books.by_stego_digest(&sha256)).await?,
         };
         drop(permit);
         Ok(Verified { sha256, record })

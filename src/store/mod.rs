@@ -49,10 +49,12 @@ pub enum Column {
     Meta,
     /// Records and their index by digest.
     Ledger,
+    /// Records acknowledged by this node alone, until the ledger has them.
+    Journal,
 }
 
 impl Column {
-    pub const ALL: [Self; 3] = [Self::Log, Self::Meta, Self::Ledger];
+    pub const ALL: [Self; 4] = [Self::Log, Self::Meta, Self::Ledger, Self::Journal];
 
     /// The column family's name on disk.
     pub fn name(self) -> &'static str {
@@ -60,6 +62,7 @@ impl Column {
             Self::Log => "log",
             Self::Meta => "meta",
             Self::Ledger => "ledger",
+            Self::Journal => "journal",
         }
     }
 }

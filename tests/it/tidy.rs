@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["rt"],
     &["config", "datadir", "net", "pool", "stego", "store"],
     &["client", "ledger", "peer"],
-    &["detector", "fleet", "load"],
+    &["detector", "fleet", "load", "solo"],
     &["drill", "raft"],
     &["formation"],
     &["service"],

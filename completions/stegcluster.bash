@@ -70,7 +70,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__bench)
-            opts="-h --servers --local --clients --reqs --mode --secret-bytes --seed --json --help"
+            opts="-h --servers --local --keep --clients --reqs --mode --secret-bytes --seed --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -184,7 +184,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__failover__subcmd__drill)
-            opts="-h --servers --local --iterations --faults --clients --load --pace-ms --secret-bytes --seed --max-first-commit-ms --max-client-gap-ms --max-rejoin-ms --max-view-ms --json --help"
+            opts="-h --servers --local --keep --iterations --faults --clients --load --pace-ms --secret-bytes --seed --max-first-commit-ms --max-client-gap-ms --max-rejoin-ms --max-view-ms --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

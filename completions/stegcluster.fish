@@ -72,6 +72,7 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l mode -
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l secret-bytes -d 'Size of each secret' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l seed -d 'Makes the same secrets again' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l json -d 'Also write the report as JSON, to standard output for -' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l keep -d 'Leave the temporary folder of own nodes, with their logs, and say where it is'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l servers -d 'Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l local -d 'Start this many nodes on this machine instead, in a temporary folder' -r
@@ -86,6 +87,7 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" 
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-rejoin-ms -d 'Exit with 2 where a rejoin takes longer' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-view-ms -d 'Exit with 2 where a survivor\'s status is right later than this after the first commit' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l json -d 'Also write the report as JSON, to standard output for -' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l keep -d 'Leave the temporary folder of own nodes, with their logs, and say where it is'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -s o -l out -d 'Where to write the picture (a PNG)' -r -F

@@ -75,10 +75,14 @@ pub fn ms(value: Option<f64>) -> String {
 
 /// Says what is going on, on standard error, where people are looking.
 pub fn note(text: &str) {
-    let mut out = std::io::stderr().lock();
-    if out.is_terminal() {
-        let _ = writeln!(out, "{text}");
+    if std::io::stderr().is_terminal() {
+        say(text);
     }
+}
+
+/// One line on standard error, whoever reads it.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 #[cfg(test)]

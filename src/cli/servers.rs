@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::output;
 use crate::client::{CallError, Client, Interrupt, Patience, Servers, Stop};
 use crate::drill::Ground;
 use crate::fleet::{Fleet, FleetError, FleetPlan};
@@ -48,6 +49,9 @@ pub struct GroundArgs {
     /// Start this many nodes on this machine instead, in a temporary folder
     #[arg(long, value_name = "N")]
     local: Option<usize>,
+    /// Leave the temporary folder of own nodes, with their logs, and say where it is
+    #[arg(long)]
+    keep: bool,
 }
 
 impl GroundArgs {
@@ -60,6 +64,10 @@ impl GroundArgs {
         let local = self.local.or(default_local.filter(|_| self.servers.is_none()));
         if let Some(nodes) = local {
             let mut fleet = Fleet::new(FleetPlan::new(nodes), stop)?;
+            if self.keep {
+                fleet.keep_folder();
+                output::say(&format!("own nodes write to {}", fleet.folder().display()));
+            }
             fleet.start_all()?;
             return Ok(Ground::Local(Box::new(fleet)));
         }

@@ -162,6 +162,12 @@ impl Ground {
         }
     }
 
+    /// True where a node under this fault answers nobody until it is back, and when that is shows
+    /// only by its answer.
+    pub(super) fn returns_unannounced(&self, kind: FaultKind) -> bool {
+        kind.ends_process() || (kind == FaultKind::Freeze && matches!(self, Self::Remote(_)))
+    }
+
     /// Does it to node `number`, and says when.
     pub(super) fn inflict(
         &mut self,

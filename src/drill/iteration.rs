@@ -187,8 +187,9 @@ impl<'a> Drill<'a> {
         let gap = meter.close_gap_window(clock::now()).filter(|_| self.plan.clients > 0);
         meter.set_leader(seen.new_leader.clone());
         let relieved = ground.relieve(&client, number, kind)?;
+        let known = !ground.returns_unannounced(kind);
         let rejoin =
-            if over { self.await_rejoin(&victim, kind, relieved, seen.term) } else { None };
+            if over { self.await_rejoin(&victim, relieved, known, seen.term) } else { None };
         let stuck = match (over, rejoin) {
             (false, _) => Some("no new leader acknowledged a write in time"),
             (true, None) => Some("the old leader did not come back and catch up in time"),
@@ -231,18 +232,19 @@ impl<'a> Drill<'a> {
         }
     }
 
-    /// From when `victim` answers again, or from `relieved` where it never ceased to, until it
-    /// follows in `term` or later and has applied what its leader had committed at that moment.
+    /// From `relieved`, or where that is not `known` to be its return from when `victim` answers
+    /// again, until it follows in `term` or later and has applied what its leader had committed
+    /// at that moment.
     fn await_rejoin(
         &mut self,
         victim: &Server,
-        kind: FaultKind,
         relieved: Instant,
+        known: bool,
         term: u64,
     ) -> Option<Duration> {
         let until = relieved + self.plan.return_max;
         let mut back: Option<(Instant, u64)> = None;
-        if !kind.ends_process() {
+        if known {
             back = Some((relieved, self.leaders_commit(term)?));
         }
         while clock::now() < until {

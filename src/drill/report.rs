@@ -127,7 +127,8 @@ pub struct Summary {
     pub linearizable_missed: u64,
     /// Rises of the term beyond one for each fault.
     pub spurious_elections: u64,
-    /// Longest time of the whole drill without a success.
+    /// Longest time of the whole drill without a success; the longest of the iterations' where
+    /// there is no load.
     pub max_gap_ms: f64,
     pub p99_ms: Option<f64>,
     /// True where Ctrl-C ended the drill early.
@@ -179,8 +180,13 @@ impl DrillReport {
         totals: &Totals,
     ) -> Self {
         let missed = missed(plan, &iterations);
+        let times = Times::of(iterations.iter());
+        let max_gap_ms = match plan.clients {
+            0 => times.client_gap_ms.max.unwrap_or(0.0),
+            _ => totals.max_gap_ms(),
+        };
         let summary = Summary {
-            times: Times::of(iterations.iter()),
+            times,
             by_fault: by_fault(&iterations),
             ok: outcome.counts.ok,
             failed: outcome.counts.failed,
@@ -193,7 +199,7 @@ impl DrillReport {
             linearizable_reads: outcome.linear.reads,
             linearizable_missed: outcome.linear.missed,
             spurious_elections: outcome.spurious_elections,
-            max_gap_ms: totals.max_gap_ms(),
+            max_gap_ms,
             p99_ms: totals.latency.p99,
             interrupted: outcome.interrupted,
             unfinished: outcome.unfinished,

@@ -130,6 +130,11 @@ impl Fleet {
         self.folder.path()
     }
 
+    /// Leaves the folder when the fleet goes.
+    pub fn keep_folder(&mut self) {
+        self.folder.disable_cleanup(true);
+    }
+
     /// Process id of node `number`, while it runs.
     pub fn pid(&self, number: usize) -> Option<u32> {
         self.nodes[number].process.as_ref().map(Child::id)

@@ -19,6 +19,10 @@ const TRANSFER: &str = "/node/transfer-leader";
 /// How long the leader may take. Longer than a hand-over takes at its longest.
 const ANSWER_MAX: Duration = Duration::from_secs(6);
 
+/// How long a node that knows no leader waits for one, and between two looks.
+const LEADER_MAX: Duration = Duration::from_secs(3);
+const LEADER_PAUSE: Duration = Duration::from_millis(20);
+
 /// The leader's answer to another node.
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer {
@@ -27,6 +31,18 @@ enum Answer {
     Refused(String),
     /// It cannot now.
     Unavailable(String),
+    NotLeader,
+}
+
+impl Answer {
+    fn of(result: Result<HandedOver, HandOverError>) -> Self {
+        match result {
+            Ok(handed) => Self::Done(handed),
+            Err(HandOverError::NotLeader) => Self::NotLeader,
+            Err(error) if is_mistake(&error) => Self::Refused(error.to_string()),
+            Err(error) => Self::Unavailable(error.to_string()),
+        }
+    }
 }
 
 /// Mounts what other nodes ask of the leader.
@@ -37,16 +53,13 @@ pub fn mount(routes: &mut Routes, late: &LateConsensus, links: &Links, events: &
         async move {
             let consensus = late.get().ok_or_else(|| Refusal::unavailable("still starting"))?;
             tracing::info!(peer = %envelope.from, "an operator there asks for another leader");
-            Ok(match here(consensus, &request, &links, &events).await {
-                Ok(handed) => Answer::Done(handed),
-                Err(error) if is_mistake(&error) => Answer::Refused(error.to_string()),
-                Err(error) => Answer::Unavailable(error.to_string()),
-            })
+            Ok(Answer::of(here(consensus, &request, &links, &events).await))
         }
     });
 }
 
-/// An operator's command. A node that does not lead passes it on to the one that does.
+/// An operator's command. A node that does not lead passes it on to the one that does, and
+/// waits for that where there is none just now.
 pub async fn transfer(
     request: &TransferRequest,
     late: &LateConsensus,
@@ -57,11 +70,22 @@ pub async fn transfer(
         let reason = "this node does not belong to a cluster yet";
         return Err(OperateError::Unavailable(reason.to_owned()));
     };
-    match here(consensus, request, links, events).await {
-        Ok(handed) => Ok(done(&handed)),
-        Err(HandOverError::NotLeader) => elsewhere(consensus, request, links).await,
-        Err(error) if is_mistake(&error) => Err(OperateError::Refused(error.to_string())),
-        Err(error) => Err(OperateError::Unavailable(error.to_string())),
+    let until = clock::now() + LEADER_MAX;
+    loop {
+        let answer = match here(consensus, request, links, events).await {
+            Err(HandOverError::NotLeader) => elsewhere(consensus, request, links).await,
+            result => Some(Answer::of(result)),
+        };
+        match answer {
+            Some(Answer::Done(handed)) => return Ok(done(&handed)),
+            Some(Answer::Refused(reason)) => return Err(OperateError::Refused(reason)),
+            Some(Answer::Unavailable(reason)) => return Err(OperateError::Unavailable(reason)),
+            // A change of leader is under way, or this node has not heard of it yet.
+            Some(Answer::NotLeader) | None if clock::now() < until => {
+                tokio::time::sleep(LEADER_PAUSE).await;
+            }
+            Some(Answer::NotLeader) | None => return Err(OperateError::NotLeader),
+        }
     }
 }
 
@@ -81,26 +105,19 @@ async fn here(
     result
 }
 
+/// By the leader, as this node knows it; `None` where it knows of none.
 async fn elsewhere(
     consensus: &Consensus,
     request: &TransferRequest,
     links: &Links,
-) -> Result<Done, OperateError> {
+) -> Option<Answer> {
     let view = consensus.view();
-    let leader = view.leader_member().filter(|leader| leader.raft_id != consensus.me());
-    let Some(leader) = leader else { return Err(OperateError::NotLeader) };
+    let leader = view.leader_member().filter(|leader| leader.raft_id != consensus.me())?;
     let link = links.to_member(leader.raft_id, &leader.raft_addr, Lane::Service);
-    match link.call(TRANSFER, request, ANSWER_MAX).await {
-        Ok(Answer::Done(handed)) => Ok(done(&handed)),
-        Ok(Answer::Refused(reason)) => Err(OperateError::Refused(reason)),
-        Ok(Answer::Unavailable(reason)) => {
-            Err(OperateError::Unavailable(format!("{}: {reason}", leader.name)))
-        }
-        Err(error) => {
-            let reason = format!("{} leads, and does not answer: {error}", leader.name);
-            Err(OperateError::Unavailable(reason))
-        }
-    }
+    let answer = link.call(TRANSFER, request, ANSWER_MAX).await;
+    Some(answer.unwrap_or_else(|error| {
+        Answer::Unavailable(format!("{} leads, and does not answer: {error}", leader.name))
+    }))
 }
 
 /// True where the operator has to ask for something else.

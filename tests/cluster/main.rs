@@ -5,6 +5,7 @@
 //! processes whose timings count.
 
 mod deposed;
+mod drills;
 mod failover;
 mod formation;
 mod hand_over;

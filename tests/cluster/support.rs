@@ -32,6 +32,11 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 static TURN: Mutex<()> = Mutex::new(());
 static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 
+/// Held while a cluster runs, so that there is one at a time.
+pub fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A loopback port that nobody listens on. Processes started at the same time begin at
 /// different places.
 pub fn free_port() -> u16 {
@@ -332,7 +337,7 @@ impl Cluster {
 
     /// A node on each of `hosts`, none of them started.
     pub fn on(hosts: &[Host], settings: &[&str]) -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn();
         let folder = tempfile::Builder::new().prefix("stegcluster-").tempdir().expect("a folder");
         let node = |(host, number): (&Host, usize)| {
             let name = format!("n{number}");

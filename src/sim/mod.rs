@@ -15,15 +15,25 @@ pub mod witness;
 
 use std::time::Duration;
 
-/// Forgets the run before and begins one with `seed` on this thread.
-pub fn begin(seed: u64) {
+/// A run on this thread; what it left is forgotten when this is dropped, which must be
+/// after its runtime.
+pub struct Run(());
+
+/// Begins a run with `seed` on this thread.
+pub fn begin(seed: u64) -> Run {
     random::seed(seed);
-    process::forget_all();
-    net::forget_all();
-    disk::forget_all();
-    witness::forget_all();
-    sabotage::set(None);
-    crate::clock::begin();
+    Run(())
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        process::forget_all();
+        net::forget_all();
+        disk::forget_all();
+        witness::forget_all();
+        sabotage::set(None);
+        crate::clock::begin();
+    }
 }
 
 /// Lets simulated time pass.

@@ -36,6 +36,8 @@ struct Process {
     /// Raised at each start, so that the end of an old process is not taken for the new one's.
     number: u64,
     started: bool,
+    /// The machine has no power.
+    off: bool,
 }
 
 /// See the module.
@@ -101,11 +103,11 @@ impl Host {
         self.process.lock().unwrap().started
     }
 
-    /// Starts the process, unless it runs.
+    /// Starts the process, unless it runs or its machine has no power.
     pub fn start(&self) {
         let number = {
             let mut process = self.process.lock().unwrap();
-            if process.started {
+            if process.started || process.off {
                 return;
             }
             process.started = true;
@@ -161,12 +163,14 @@ impl Host {
 
     /// The machine falls silent, and what its disk had not synced is lost.
     pub fn power_off(&self) {
+        self.process.lock().unwrap().off = true;
         sim::net::power_off(self.ip);
         self.kill();
         self.store.lock().unwrap().power_off();
     }
 
     pub fn power_on(&self) {
+        self.process.lock().unwrap().off = false;
         sim::net::power_on(self.ip);
     }
 

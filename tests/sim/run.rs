@@ -94,6 +94,7 @@ where
     watch_panics();
     let thread = std::thread::Builder::new().name(format!("seed {seed}"));
     let running = thread.spawn(move || {
+        let _run = sim::begin(seed);
         let runtime = Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -101,7 +102,6 @@ where
             .build()
             .unwrap();
         runtime.block_on(async {
-            sim::begin(seed);
             sim::sabotage::set(bug);
             trace::begin();
             let began = clock::now();

@@ -16,6 +16,8 @@ use crate::run::{Options, Outcome, Stats, run};
 
 /// Runs where nothing else is asked for.
 const RUNS: u64 = 400;
+/// Between two lines on how far it is.
+const PRINTED: u64 = 100;
 /// So many runs meet every kind of fault.
 const ENOUGH: u64 = 150;
 /// Kinds of faults that `schedule` draws.
@@ -51,8 +53,11 @@ struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, stats: &Stats) {
+    fn add(&mut self, stats: &Stats, took: Duration) {
         self.runs += 1;
+        if self.runs.is_multiple_of(PRINTED) {
+            println!("{} runs in {:.0} s", self.runs, took.as_secs_f64());
+        }
         let total = &mut self.stats;
         total.acked += stats.acked;
         total.unknown += stats.unknown;
@@ -121,7 +126,7 @@ fn every_property_holds_whatever_the_seed() {
                     }
                     let seed = from + number;
                     let outcome = run(seed, Options::default());
-                    totals.lock().unwrap().add(&outcome.stats);
+                    totals.lock().unwrap().add(&outcome.stats, began.elapsed());
                     if !outcome.violations.is_empty() {
                         failed.store(!keep_going, Ordering::Relaxed);
                         println!("seed {seed}: {}", outcome.violations[0]);

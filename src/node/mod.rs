@@ -47,6 +47,8 @@ const OPERATIONS_MAX: usize = 16;
 const FOUNDER_TURN: Duration = Duration::from_millis(700);
 /// How long the founders may take to be able to vote.
 const READY_MAX: Duration = Duration::from_millis(500);
+/// How long Raft may take to write its last entries and end.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 /// How long the client port waits for a leader before it opens without one.
 const LED_MAX: Duration = Duration::from_millis(300);
 /// How long tasks for clients may take to end when the node stops. Longer than the port may.
@@ -289,8 +291,10 @@ impl Node {
             if tokio::time::timeout(CLIENTS_MAX, clients.stop()).await.is_err() {
                 tracing::warn!("some requests did not end in time");
             }
-            if let Some(consensus) = consensus {
-                consensus.shutdown().await;
+            if let Some(consensus) = consensus
+                && tokio::time::timeout(SHUTDOWN_MAX, consensus.shutdown()).await.is_err()
+            {
+                return Err(disk_stuck(consensus, config));
             }
         }
         result
@@ -398,6 +402,15 @@ impl Node {
             }
         });
         (stop, not_listening)
+    }
+}
+
+/// For a node that waited for its disk in vain.
+fn disk_stuck(consensus: &Consensus, config: &ServeConfig) -> NodeError {
+    NodeError::DiskStuck {
+        folder: config.data_dir.clone(),
+        stalled: consensus.writing_since().map_or(SHUTDOWN_MAX, |since| since.elapsed()),
+        limit_ms: config.timings.fsync_exit_ms,
     }
 }
 

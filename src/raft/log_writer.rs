@@ -20,6 +20,14 @@ struct Job {
     batch: Batch,
     durability: Durability,
     done: Option<Done>,
+    /// Nothing is written after this job; told once the store is let go.
+    last: Option<Ended>,
+}
+
+impl Job {
+    fn new(batch: Batch, durability: Durability, done: Option<Done>) -> Self {
+        Self { batch, durability, done, last: None }
+    }
 }
 
 /// Writes that share one fsync at the most; the rest wait for the next.
@@ -63,7 +71,9 @@ impl LogWriter {
         let (this, mut writer) = Self::new(store, metrics);
         std::thread::Builder::new().name("raft-log".into()).spawn(move || {
             while let Some(first) = writer.receiver.blocking_recv() {
-                writer.write_group(first);
+                if let Some(ended) = writer.write_group(first) {
+                    return writer.end(ended);
+                }
             }
         })?;
         Ok(this)
@@ -76,7 +86,9 @@ impl LogWriter {
         #[allow(clippy::disallowed_methods, reason = "stands in for a thread")]
         tokio::spawn(async move {
             while let Some(first) = writer.receiver.recv().await {
-                writer.write_group(first);
+                if let Some(ended) = writer.write_group(first) {
+                    return writer.end(ended);
+                }
             }
         });
         Ok(this)
@@ -99,12 +111,27 @@ impl LogWriter {
         let mut batch = Batch::default();
         batch.put(Column::Meta, CANARY_KEY, []);
         // Full or stopped: nothing is lost.
-        let _ = self.jobs.try_send(Job { batch, durability: Durability::Synced, done: None });
+        let _ = self.jobs.try_send(Job::new(batch, Durability::Synced, None));
+    }
+
+    /// Writes what is queued and then nothing more. A thread that is inside the database
+    /// when the process exits makes it crash.
+    ///
+    /// # Cancel safety
+    /// The writer ends also if the wait for it is dropped.
+    pub async fn close(&self) {
+        let (last, ended) = oneshot::channel();
+        let job =
+            Job { last: Some(last), ..Job::new(Batch::default(), Durability::Buffered, None) };
+        if self.jobs.send(job).await.is_ok() {
+            // An error means that it has ended, too.
+            let _ = ended.await;
+        }
     }
 
     /// Queues a durable write; `done` hears of its end.
     pub async fn write(&self, batch: Batch, done: Done) {
-        let job = Job { batch, durability: Durability::Synced, done: Some(done) };
+        let job = Job::new(batch, Durability::Synced, Some(done));
         if let Err(mpsc::error::SendError(job)) = self.jobs.send(job).await
             && let Some(done) = job.done
         {
@@ -134,29 +161,38 @@ impl LogWriter {
     /// # Errors
     /// The writer has stopped.
     pub async fn write_lazily(&self, batch: Batch) -> Result<(), StoreError> {
-        let job = Job { batch, durability: Durability::Buffered, done: None };
+        let job = Job::new(batch, Durability::Buffered, None);
         self.jobs.send(job).await.map_err(|_| stopped())
     }
 }
+
+/// An answer to whoever waits for the writer's end.
+type Ended = oneshot::Sender<()>;
 
 fn stopped() -> StoreError {
     StoreError::Io("the log writer has stopped".into())
 }
 
 impl Writer {
-    fn write_group(&mut self, first: Job) {
+    /// Writes all that wait. Some where nothing may be written after it.
+    fn write_group(&mut self, first: Job) -> Option<Ended> {
         let mut batch = first.batch;
         let mut durability = first.durability;
         let mut waiting: Vec<Done> = first.done.into_iter().collect();
+        let mut last = first.last;
         let mut writes = 1;
-        while writes < GROUP_MAX {
+        while last.is_none() && writes < GROUP_MAX {
             let Ok(job) = self.receiver.try_recv() else { break };
+            last = job.last;
             batch.extend(job.batch);
             if job.durability == Durability::Synced {
                 durability = Durability::Synced;
             }
             waiting.extend(job.done);
             writes += 1;
+        }
+        if batch.is_empty() && waiting.is_empty() {
+            return last;
         }
         let started = clock::now();
         self.note(|progress| progress.writing_since = Some(started));
@@ -178,6 +214,13 @@ impl Writer {
         for done in waiting {
             done(result.clone());
         }
+        last
+    }
+
+    fn end(self, ended: Ended) {
+        drop(self);
+        // Nobody waits any more.
+        let _ = ended.send(());
     }
 
     fn note(&self, change: impl FnOnce(&mut Progress)) {
@@ -189,6 +232,25 @@ impl Writer {
 mod tests {
     use super::*;
     use crate::store::{Column, MemoryStore, Reader};
+
+    #[tokio::test]
+    async fn a_closed_writer_has_written_all_and_writes_no_more() {
+        let store = Arc::new(MemoryStore::default());
+        let writer =
+            LogWriter::start(Arc::clone(&store) as Arc<dyn Store>, Arc::default()).unwrap();
+        let mut batch = Batch::default();
+        batch.put(Column::Meta, *b"before", []);
+        writer.write_lazily(batch).await.unwrap();
+        writer.close().await;
+        assert!(store.get(Column::Meta, b"before").unwrap().is_some());
+        assert_eq!(Arc::strong_count(&store), 1, "the thread let the store go");
+        let mut batch = Batch::default();
+        batch.put(Column::Meta, *b"after", []);
+        assert!(writer.write_and_wait(batch).await.is_err());
+        writer.write_canary();
+        writer.close().await;
+        assert_eq!(store.get(Column::Meta, b"after").unwrap(), None);
+    }
 
     #[tokio::test]
     async fn writes_are_durable_and_in_order_when_acknowledged() {

@@ -35,6 +35,8 @@ use crate::view::LeaderView;
 const FOUNDER_TURN: Duration = Duration::from_millis(700);
 /// How long the founders may take to be able to vote.
 const READY_MAX: Duration = Duration::from_millis(500);
+/// How long Raft may take to write its last entries and end.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
@@ -227,11 +229,7 @@ impl Core {
         tokio::select! {
             () = stop.cancelled() => Ok(()),
             cause = consensus.failed() => Err(NodeError::Failed(cause)),
-            Ok(stalled) = stuck => Err(NodeError::DiskStuck {
-                folder: self.config.data_dir.clone(),
-                stalled,
-                limit_ms: self.config.timings.fsync_exit_ms,
-            }),
+            Ok(stalled) = stuck => Err(self.disk_stuck(stalled)),
         }
     }
 
@@ -291,10 +289,24 @@ impl Core {
         }
     }
 
-    /// Stops Raft.
-    pub async fn shutdown(&self) {
-        if let Some(consensus) = self.late.get() {
-            consensus.shutdown().await;
+    /// Stops Raft, and writes what it had queued.
+    ///
+    /// # Errors
+    /// The disk did not take it in time.
+    pub async fn shutdown(&self) -> Result<(), NodeError> {
+        let Some(consensus) = self.late.get() else { return Ok(()) };
+        if tokio::time::timeout(SHUTDOWN_MAX, consensus.shutdown()).await.is_ok() {
+            return Ok(());
+        }
+        let age = consensus.writing_since().map(|since| since.elapsed());
+        Err(self.disk_stuck(age.unwrap_or(SHUTDOWN_MAX)))
+    }
+
+    fn disk_stuck(&self, stalled: Duration) -> NodeError {
+        NodeError::DiskStuck {
+            folder: self.config.data_dir.clone(),
+            stalled,
+            limit_ms: self.config.timings.fsync_exit_ms,
         }
     }
 }

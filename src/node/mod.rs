@@ -219,7 +219,7 @@ impl Node {
             if tokio::time::timeout(CLIENTS_MAX, clients.stop()).await.is_err() {
                 tracing::warn!("some requests did not end in time");
             }
-            core.shutdown().await;
+            return core.shutdown().await.and(result);
         }
         result
     }

@@ -22,6 +22,14 @@ struct Job {
     batch: Batch,
     durability: Durability,
     done: Option<Done>,
+    /// Nothing is written after this job; told once the store is let go.
+    last: Option<Ended>,
+}
+
+impl Job {
+    fn new(batch: Batch, durability: Durability, done: Option<Done>) -> Self {
+        Self { batch, durability, done, last: None }
+    }
 }
 
 /// Writes that share one fsync at the most; the rest wait for the next.
@@ -66,7 +74,9 @@ impl LogWriter {
         std::thread::Builder::new().name("raft-log".into()).spawn(move || {
             while let Some(first) = writer.receiver.blocking_recv() {
                 let group = writer.gather(first);
-                writer.write(group);
+                if let Some(ended) = writer.write(group) {
+                    return writer.end(ended);
+                }
             }
         })?;
         Ok(this)
@@ -86,7 +96,9 @@ impl LogWriter {
                     writer.note(|progress| progress.writing_since = Some(clock::now()));
                     crate::sim::disk::fsync().await;
                 }
-                writer.write(group);
+                if let Some(ended) = writer.write(group) {
+                    return writer.end(ended);
+                }
             }
         });
         Ok(this)
@@ -109,12 +121,27 @@ impl LogWriter {
         let mut batch = Batch::default();
         batch.put(Column::Meta, CANARY_KEY, []);
         // Full or stopped: nothing is lost.
-        let _ = self.jobs.try_send(Job { batch, durability: Durability::Synced, done: None });
+        let _ = self.jobs.try_send(Job::new(batch, Durability::Synced, None));
+    }
+
+    /// Writes what is queued and then nothing more. A thread that is inside the database
+    /// when the process exits makes it crash.
+    ///
+    /// # Cancel safety
+    /// The writer ends also if the wait for it is dropped.
+    pub async fn close(&self) {
+        let (last, ended) = oneshot::channel();
+        let job =
+            Job { last: Some(last), ..Job::new(Batch::default(), Durability::Buffered, None) };
+        if self.jobs.send(job).await.is_ok() {
+            // An error means that it has ended, too.
+            let _ = ended.await;
+        }
     }
 
     /// Queues a durable write; `done` hears of its end.
     pub async fn write(&self, batch: Batch, done: Done) {
-        let job = Job { batch, durability: Durability::Synced, done: Some(done) };
+        let job = Job::new(batch, Durability::Synced, Some(done));
         if let Err(mpsc::error::SendError(job)) = self.jobs.send(job).await
             && let Some(done) = job.done
         {
@@ -144,10 +171,13 @@ impl LogWriter {
     /// # Errors
     /// The writer has stopped.
     pub async fn write_lazily(&self, batch: Batch) -> Result<(), StoreError> {
-        let job = Job { batch, durability: Durability::Buffered, done: None };
+        let job = Job::new(batch, Durability::Buffered, None);
         self.jobs.send(job).await.map_err(|_| stopped())
     }
 }
+
+/// An answer to whoever waits for the writer's end.
+type Ended = oneshot::Sender<()>;
 
 fn stopped() -> StoreError {
     StoreError::Io("the log writer has stopped".into())
@@ -159,6 +189,8 @@ struct Group {
     durability: Durability,
     waiting: Vec<Done>,
     writes: usize,
+    /// Some where nothing may be written after it.
+    last: Option<Ended>,
 }
 
 impl Group {
@@ -177,9 +209,11 @@ impl Writer {
             durability: first.durability,
             waiting: first.done.into_iter().collect(),
             writes: 1,
+            last: first.last,
         };
-        while group.writes < GROUP_MAX {
+        while group.last.is_none() && group.writes < GROUP_MAX {
             let Ok(job) = self.receiver.try_recv() else { break };
+            group.last = job.last;
             group.batch.extend(job.batch);
             if job.durability == Durability::Synced {
                 group.durability = Durability::Synced;
@@ -190,7 +224,10 @@ impl Writer {
         group
     }
 
-    fn write(&mut self, mut group: Group) {
+    fn write(&mut self, mut group: Group) -> Option<Ended> {
+        if group.batch.is_empty() && group.waiting.is_empty() {
+            return group.last;
+        }
         let started = clock::now();
         self.note(|progress| {
             progress.writing_since.get_or_insert(started);
@@ -211,6 +248,13 @@ impl Writer {
             tracing::error!(cause = %error, "the Raft log cannot be written");
         }
         group.acknowledge(&result);
+        group.last
+    }
+
+    fn end(self, ended: Ended) {
+        drop(self);
+        // Nobody waits any more.
+        let _ = ended.send(());
     }
 
     fn note(&self, change: impl FnOnce(&mut Progress)) {
@@ -222,6 +266,25 @@ impl Writer {
 mod tests {
     use super::*;
     use crate::store::{Column, MemoryStore, Reader};
+
+    #[tokio::test]
+    async fn a_closed_writer_has_written_all_and_writes_no_more() {
+        let store = Arc::new(MemoryStore::default());
+        let writer =
+            LogWriter::start(Arc::clone(&store) as Arc<dyn Store>, Arc::default()).unwrap();
+        let mut batch = Batch::default();
+        batch.put(Column::Meta, *b"before", []);
+        writer.write_lazily(batch).await.unwrap();
+        writer.close().await;
+        assert!(store.get(Column::Meta, b"before").unwrap().is_some());
+        assert_eq!(Arc::strong_count(&store), 1, "the thread let the store go");
+        let mut batch = Batch::default();
+        batch.put(Column::Meta, *b"after", []);
+        assert!(writer.write_and_wait(batch).await.is_err());
+        writer.write_canary();
+        writer.close().await;
+        assert_eq!(store.get(Column::Meta, b"after").unwrap(), None);
+    }
 
     #[tokio::test]
     async fn writes_are_durable_and_in_order_when_acknowledged() {

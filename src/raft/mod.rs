@@ -326,9 +326,10 @@ impl Consensus {
         }
     }
 
-    /// Stops Raft on this node.
+    /// Stops Raft on this node, and writes what it had queued.
     pub async fn shutdown(&self) {
         // An error means that it had stopped before.
         let _ = self.raft.shutdown().await;
+        self.writer.close().await;
     }
 }

@@ -213,8 +213,7 @@ impl Main {
         core.start(listener, routes);
         let result = core.run(&stop).await;
         core.hand_over().await;
-        core.shutdown().await;
-        result
+        core.shutdown().await.and(result)
     }
 }
 

@@ -98,7 +98,9 @@ impl Timings {
         // A refusal is the word of a kernel and no guess; three only rule out a moment.
         confirm_interval_ms: 1,
         preround_timeout_ms: 100,
-        turn_ms: 40,
+        // Who goes first is alive, as its answer showed; on a busy machine its ballot's fsync
+        // alone took 95 ms, and votes that are split cost far more than waiting.
+        turn_ms: 150,
         campaign_spacing_ms: 300,
         // Some hundred times what an fsync takes: a disk that is only busy stays below.
         fsync_handover_ms: 500,

@@ -187,7 +187,7 @@ impl Core {
             raft::run_campaigns(
                 campaigning,
                 Arc::clone(&self.late),
-                Duration::from_millis(self.config.timings.campaign_spacing_ms),
+                self.config.timings,
                 self.events.clone(),
                 Arc::clone(&self.metrics),
             ),

@@ -10,4 +10,5 @@ mod lone;
 mod mistakes;
 mod pictures;
 mod snapshots;
+mod solo;
 mod support;

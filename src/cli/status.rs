@@ -151,6 +151,12 @@ fn render(report: &Report<'_>) -> String {
     ];
     let rows: Vec<Vec<String>> = status.nodes.iter().map(row).collect();
     text += &output::table(&head, &rows);
+    for node in status.nodes.iter().filter(|node| node.journal > 0) {
+        text += &format!(
+            "{}: {} records acknowledged by it alone wait for a quorum\n",
+            node.id, node.journal
+        );
+    }
     text
 }
 

@@ -126,3 +126,8 @@ impl Sink for Submitter {
         Self::ledger(self)
     }
 }
+
+#[cfg(test)]
+#[cfg(not(sim))]
+#[path = "alone_tests.rs"]
+mod tests;

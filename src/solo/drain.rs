@@ -199,6 +199,7 @@ fn conflict_id(record: &Record, attempt: u32) -> RecordId {
     format!("{base}{CONFLICT_MARK}{hex}").parse().expect("a short enough id with ASCII added")
 }
 
-#[cfg(all(test, not(sim)))]
+#[cfg(test)]
+#[cfg(not(sim))]
 #[path = "drain_tests.rs"]
 mod tests;

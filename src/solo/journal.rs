@@ -53,6 +53,9 @@ pub struct Entered {
 
 type Reply<T> = oneshot::Sender<Result<T, JournalError>>;
 
+/// Called from the writer's thread when a write is durable, or failed.
+type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
 enum Job {
     Enter { record: Box<Record>, reply: Reply<Entered> },
     Remove { ids: Vec<RecordId>, reply: Reply<()> },
@@ -93,6 +96,15 @@ impl Journal {
     /// # Errors
     /// The store failed, or the operating system gives no thread.
     pub fn open(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+        let room = Size { records: JOURNAL_RECORDS_MAX, bytes: JOURNAL_BYTES_MAX };
+        Self::with_room(store, metrics, room)
+    }
+
+    pub(super) fn with_room(
+        store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
+        room: Size,
+    ) -> std::io::Result<Self> {
         let (jobs, receiver) = mpsc::channel(JOURNAL_QUEUE_MAX);
         let (sizes, size) = watch::channel(Size::default());
         let writer = Writer {
@@ -101,6 +113,7 @@ impl Journal {
             receiver,
             sizes,
             metrics,
+            room,
         };
         writer.publish(count(&*store)?);
         writer.start()?;
@@ -229,6 +242,8 @@ struct Writer {
     receiver: mpsc::Receiver<Job>,
     sizes: watch::Sender<Size>,
     metrics: Arc<Metrics>,
+    /// The most that may wait.
+    room: Size,
 }
 
 /// Jobs that share one write.
@@ -238,7 +253,7 @@ struct Group {
     /// Entries of this batch, which the store does not show yet.
     fresh: BTreeMap<RecordId, Record>,
     /// Who hears of the write's end.
-    waiting: Vec<Box<dyn FnOnce(Result<(), StoreError>) + Send>>,
+    waiting: Vec<Done>,
 }
 
 impl Writer {
@@ -340,7 +355,7 @@ impl Writer {
             .map_err(|error| StoreError::corrupt("a journal entry", error))?;
         let Size { records, bytes } = group.size;
         let more = (key.len() + value.len()) as u64;
-        if records >= JOURNAL_RECORDS_MAX || bytes + more > JOURNAL_BYTES_MAX {
+        if records >= self.room.records || bytes + more > self.room.bytes {
             return Err(JournalError::Full { records, bytes });
         }
         group.size = Size { records: records + 1, bytes: bytes + more };

@@ -16,4 +16,5 @@ mod netns;
 mod pictures;
 mod silent;
 mod snapshots;
+mod solo;
 mod support;

@@ -97,7 +97,9 @@ impl Timings {
         probe_misses: 3,
         // A refusal is the word of a kernel and no guess; three only rule out a moment.
         confirm_interval_ms: 1,
-        preround_timeout_ms: 100,
+        // A third of it, in which a voter's own evidence may ripen, is a little more than two
+        // followers' probes of a silent leader can be apart.
+        preround_timeout_ms: 250,
         // Who goes first is alive, as its answer showed; on a busy machine its ballot's fsync
         // alone took 95 ms, and votes that are split cost far more than waiting.
         turn_ms: 150,
@@ -118,7 +120,7 @@ impl Timings {
         probe_timeout_ms: 1000,
         probe_misses: 3,
         confirm_interval_ms: 50,
-        preround_timeout_ms: 1500,
+        preround_timeout_ms: 4000,
         turn_ms: 1000,
         campaign_spacing_ms: 3000,
         // A disk is as near as on a LAN, but a hand-over takes longer.
@@ -288,6 +290,8 @@ const _: () = {
         assert!(t.election_timeout_min_ms < t.election_timeout_max_ms);
         assert!(presets[next].solo_after().as_millis() > t.election_timeout_max_ms as u128);
         assert!(t.fsync_handover_ms * 2 < t.fsync_exit_ms);
+        // Two followers may come to the same verdict this far apart.
+        assert!(t.ripen_ms() > t.probe_interval_ms + t.probe_timeout_ms);
         // A candidate's turn is over before the election timers of others are.
         assert!(t.turn_ms < t.campaign_spacing_ms);
         next += 1;

@@ -1,6 +1,7 @@
 //! The I/O around `core`: holds the watch connection, probes, and lets the pre-round
 //! run when the rules accuse.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -12,7 +13,7 @@ use super::pause::pause;
 use super::preround::{self, PROBE, WATCH};
 use super::{Held, Opinion, Parts};
 use crate::clock;
-use crate::ident::{NodeName, RaftId, Term};
+use crate::ident::{RaftId, Term};
 use crate::observe::events::Change;
 use crate::peer::PeerError;
 use crate::peer::link::Lane;
@@ -94,8 +95,27 @@ async fn watch_leader(parts: &Parts, leader: &Member, term: Term) {
     watched.publish();
     tracing::debug!(leader = %leader.name, term = term.0, "watching the leader");
     let weigh = async {
-        while let Some(event) = received.recv().await {
-            watched.weigh(event).await;
+        // Evidence is weighed while the others are asked, too: a leader that speaks meanwhile
+        // is not accused any more.
+        let mut round = None;
+        loop {
+            let asking = async {
+                match round.as_mut() {
+                    Some(round) => Pin::new(round).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                event = received.recv() => {
+                    let Some(event) = event else { return };
+                    if watched.weigh(event) && round.is_none() {
+                        let accused = (leader.raft_id, &leader.name);
+                        round = Some(Box::pin(preround::run(parts, accused, term)));
+                    }
+                }
+                () = asking => round = None,
+            }
         }
     };
     tokio::select! {
@@ -115,21 +135,29 @@ impl Watched<'_> {
         self.parts.verdict.set(Held { leader: self.leader.raft_id, term: self.term, opinion });
     }
 
-    async fn weigh(&mut self, event: Event) {
+    /// True where the others are to be asked.
+    fn weigh(&mut self, event: Event) -> bool {
         let heard = self.parts.contact.last_of(self.leader.raft_id, self.term);
         let action = self.core.step(event, clock::now(), heard);
         tracing::trace!(leader = %self.leader.name, ?event, ?action, "evidence weighed");
         self.publish();
         self.told &= self.core.dead().is_some();
         match action {
-            None => {}
+            None => false,
             Some(Action::Report { attempt, cause }) => {
                 if attempt == 1 {
                     preround::warm_up(self.parts, self.leader.raft_id);
                 }
                 self.report(attempt, cause);
+                false
             }
-            Some(Action::Accuse(cause)) => self.accuse(cause).await,
+            Some(Action::Accuse(cause)) => {
+                if !self.told {
+                    self.told = true;
+                    self.report(self.parts.timings.probe_misses, cause);
+                }
+                true
+            }
         }
     }
 
@@ -146,15 +174,6 @@ impl Watched<'_> {
             self.term,
             Change::Suspected { leader: self.leader.name.clone(), cause: how.into(), attempt },
         );
-    }
-
-    async fn accuse(&mut self, cause: Cause) {
-        if !self.told {
-            self.told = true;
-            self.report(self.parts.timings.probe_misses, cause);
-        }
-        let leader: (RaftId, &NodeName) = (self.leader.raft_id, &self.leader.name);
-        preround::run(self.parts, leader, self.term).await;
     }
 }
 

@@ -154,7 +154,7 @@ impl StatusParts {
                         return;
                     }
                     let view = views.borrow_and_update();
-                    std::mem::replace(&mut led, Some((view.leader, view.term))) != led
+                    led.replace((view.leader, view.term)) != led
                 }
                 Some(name) = asking.next() => {
                     asked.remove(&name);

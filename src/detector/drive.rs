@@ -241,13 +241,16 @@ async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>) {
     let link = parts.links.to_member(leader.raft_id, &leader.raft_addr, Lane::Probe);
     let timings = &parts.timings;
     let timeout = Duration::from_millis(timings.probe_timeout_ms);
-    let mut ticks = tokio::time::interval(Duration::from_millis(timings.probe_interval_ms));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let interval = Duration::from_millis(timings.probe_interval_ms);
     // Beyond the election timer it would be of no use.
     let patience_max = Duration::from_millis(timings.election_timeout_min_ms);
     let mut lateness = Lateness::new(patience_max, clock::now());
+    let mut next = clock::now();
     loop {
-        let due = ticks.tick().await;
+        // Late is only who was asleep: a probe that took longer than the interval was not.
+        let due = next.max(clock::now());
+        tokio::time::sleep_until(due).await;
+        next = clock::now() + interval;
         lateness.woke(due, clock::now());
         let patience = lateness.patience(clock::now());
         parts.metrics.detector_patience_seconds.set(patience.as_secs_f64());

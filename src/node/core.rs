@@ -95,6 +95,11 @@ impl Core {
         })
     }
 
+    /// Where everything of this node is kept.
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
     /// The way to the ledger for what serves clients.
     pub fn submitter(&self) -> Submitter {
         Submitter::new(

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::core::Core;
 
+use crate::clock;
 use crate::config::ServeConfig;
 use crate::datadir::{DataDir, DataDirError};
 use crate::formation::FormationError;
@@ -38,6 +39,9 @@ use status::StatusParts;
 
 /// Commands of an operator that wait; beyond it he is told to try again.
 const OPERATIONS_MAX: usize = 16;
+/// How long threads may take to let the database go, and how often to look.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+const CLOSE_POLL: Duration = Duration::from_millis(1);
 /// How long the client port waits for a leader before it opens without one.
 const LED_MAX: Duration = Duration::from_millis(300);
 /// How long tasks for clients may take to end when the node stops. Longer than the port may.
@@ -112,8 +116,10 @@ pub fn run_until(config: ServeConfig, stop: &CancellationToken) -> Result<(), No
     let datadir = Arc::new(DataDir::open(&config.data_dir, &config.id)?);
     let cover = read_cover(&config)?;
     let runtimes = Runtimes::start().map_err(NodeError::Runtime)?;
+    let mut store = None;
     let result = runtimes.block_on(async {
         let node = Node::open(&config, &runtimes, datadir, cover).await?;
+        store = Some(node.core.store());
         node.run(&config, stop).await
     });
     if matches!(result, Err(NodeError::DiskStuck { .. })) {
@@ -121,8 +127,27 @@ pub fn run_until(config: ServeConfig, stop: &CancellationToken) -> Result<(), No
         runtimes.abandon();
     } else {
         runtimes.stop();
+        drop(runtimes);
+        if let Some(store) = store {
+            close(&store);
+        }
     }
     result
+}
+
+/// Waits until nobody else uses the database, so that it is closed here: a thread that closes
+/// it while the process exits meets what the library has cleaned up already, and aborts.
+fn close(store: &Arc<dyn Store>) {
+    // Nobody sends on this channel: it is a timer.
+    let (_sender, never) = std::sync::mpsc::sync_channel::<()>(0);
+    let until = clock::now() + CLOSE_MAX;
+    while Arc::strong_count(store) > 1 {
+        if clock::now() >= until {
+            tracing::warn!("the database is still in use, and is not closed before the end");
+            return;
+        }
+        let _ = never.recv_timeout(CLOSE_POLL);
+    }
 }
 
 fn read_cover(config: &ServeConfig) -> Result<Bytes, NodeError> {

@@ -5,6 +5,7 @@
 //! delay a heartbeat.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -12,6 +13,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
+
+/// Lets `time` pass on a thread of its own, never on one of a runtime's.
+pub fn pause_thread(time: Duration) {
+    // Nobody sends on this channel: it is a timer.
+    let (_sender, never) = std::sync::mpsc::sync_channel::<()>(0);
+    let _ = never.recv_timeout(time);
+}
 
 /// A runtime with its tracked tasks and the token that ends them.
 #[derive(Debug, Clone)]

@@ -2,12 +2,13 @@
 //! process cannot wake itself.
 
 use std::process::ExitCode;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::rt::pause_thread;
 
 /// Wake a stopped process after a while
 #[derive(Debug, Args)]
@@ -18,9 +19,7 @@ pub struct ThawArgs {
 
 pub fn run(args: &ThawArgs) -> anyhow::Result<ExitCode> {
     let pid = Pid::from_raw(args.pid).context("no process has this id")?;
-    // Nobody sends on this channel: it is a timer.
-    let (_sender, never) = mpsc::sync_channel::<()>(1);
-    let _ = never.recv_timeout(Duration::from_millis(args.ms));
+    pause_thread(Duration::from_millis(args.ms));
     kill_process(pid, Signal::CONT).context("cannot wake the process")?;
     Ok(ExitCode::SUCCESS)
 }

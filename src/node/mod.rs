@@ -30,6 +30,7 @@ use crate::net::{self, ListenError, Reserved, TcpListener};
 use crate::peer::routes::Routes;
 use crate::pool::Pool;
 use crate::raft;
+use crate::rt;
 use crate::service::operate::Operator;
 use crate::service::{RequestStats, Service, ServiceParts};
 use crate::stego;
@@ -138,15 +139,13 @@ pub fn run_until(config: ServeConfig, stop: &CancellationToken) -> Result<(), No
 /// Waits until nobody else uses the database, so that it is closed here: a thread that closes
 /// it while the process exits meets what the library has cleaned up already, and aborts.
 fn close(store: &Arc<dyn Store>) {
-    // Nobody sends on this channel: it is a timer.
-    let (_sender, never) = std::sync::mpsc::sync_channel::<()>(0);
     let until = clock::now() + CLOSE_MAX;
     while Arc::strong_count(store) > 1 {
         if clock::now() >= until {
             tracing::warn!("the database is still in use, and is not closed before the end");
             return;
         }
-        let _ = never.recv_timeout(CLOSE_POLL);
+        rt::pause_thread(CLOSE_POLL);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::rt::{ClientRt, RaftRt};
+use crate::rt::{self, ClientRt, RaftRt};
 
 /// Enough for Raft's core and its peers' messages; more would only switch more.
 const RAFT_THREADS: usize = 2;
@@ -85,9 +85,7 @@ impl Runtimes {
 /// Should the process hang even in `exit`, where libraries wait for their own threads.
 fn kill_later() {
     let killer = std::thread::Builder::new().name("last-resort".into()).spawn(|| {
-        // Nobody sends on this channel: it is a timer.
-        let (_sender, never) = std::sync::mpsc::sync_channel::<()>(0);
-        let _ = never.recv_timeout(EXIT_MAX);
+        rt::pause_thread(EXIT_MAX);
         let _ = kill_process(getpid(), Signal::KILL);
     });
     if let Err(error) = killer {

@@ -43,11 +43,9 @@ pub fn start(parts: Parts) -> std::io::Result<oneshot::Receiver<Duration>> {
     let (mut watch, end) = Watch::new(parts);
     let stop = watch.parts.links.rt().token().clone();
     std::thread::Builder::new().name("self-watch".into()).spawn(move || {
-        // Nobody sends on this channel: it is a timer.
-        let (_sender, never) = std::sync::mpsc::sync_channel::<()>(0);
         while !stop.is_cancelled() {
             watch.look();
-            let _ = never.recv_timeout(watch.limits.tick());
+            crate::rt::pause_thread(watch.limits.tick());
         }
     })?;
     Ok(end)

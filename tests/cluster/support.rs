@@ -6,13 +6,14 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use stegcluster::api::cluster::{ClusterStatus, Mode, NodeStatus, Role};
 use stegcluster::api::codec::RecordsResponse;
 use stegcluster::clock;
+use stegcluster::rt::pause_thread;
 use tempfile::TempDir;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_stegcluster");
@@ -51,13 +52,6 @@ pub fn free_port() -> u16 {
     panic!("no free port in {PORTS:?}");
 }
 
-/// Lets `time` pass between two looks at a condition.
-fn pause(time: Duration) {
-    // Nobody sends on this channel: it is a timer.
-    let (_sender, never) = mpsc::sync_channel::<()>(0);
-    let _ = never.recv_timeout(time);
-}
-
 /// Looks until `look` finds something, for as long as `within`.
 pub fn poll<T>(within: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = clock::now() + within;
@@ -68,7 +62,7 @@ pub fn poll<T>(within: Duration, mut look: impl FnMut() -> Option<T>) -> Option<
         if clock::now() >= deadline {
             return None;
         }
-        pause(POLL_INTERVAL);
+        pause_thread(POLL_INTERVAL);
     }
 }
 

@@ -19,10 +19,14 @@ pub enum Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     WatchOpened,
-    WatchClosed,
+    WatchClosed {
+        at: Instant,
+    },
     /// A reconnect was refused.
     Refused,
-    ProbeAnswered,
+    ProbeAnswered {
+        sent: Instant,
+    },
     /// A probe was not answered in time.
     ProbeMissed,
 }
@@ -79,9 +83,12 @@ impl Core {
                 *self = Self { watched: true, ..Self::new(self.misses_max) };
                 None
             }
-            Event::ProbeAnswered => {
-                // An answer may have been under way when the process died: it clears the
-                // silence, and the closed watch still speaks.
+            Event::ProbeAnswered { sent } => {
+                // An answer to an earlier probe may have been under way when the process died:
+                // it clears the silence, and the closed watch still speaks.
+                if self.closed.is_some_and(|closed| sent >= closed) {
+                    self.lives(now);
+                }
                 self.misses = 0;
                 self.first_miss = None;
                 if self.dead == Some(Cause::Silent) {
@@ -89,9 +96,9 @@ impl Core {
                 }
                 None
             }
-            Event::WatchClosed => {
+            Event::WatchClosed { at } => {
                 if self.watched && self.closed.is_none() {
-                    self.closed = Some(now);
+                    self.closed = Some(at);
                     self.refusals = 0;
                 }
                 None
@@ -105,17 +112,22 @@ impl Core {
         // Without a watch that was held, a refusal may be a listener that is late or closed.
         let closed = self.closed?;
         if let Some(heard) = heard.filter(|heard| *heard > closed) {
-            // It spoke after that. Its last words may only have lain in a buffer, so the
-            // evidence begins anew and is not dropped.
-            self.closed = Some(heard);
-            self.refusals = 0;
-            if self.dead == Some(Cause::Crashed) {
-                self.dead = None;
-            }
+            // It spoke after that.
+            self.lives(heard);
             return None;
         }
         self.refusals += 1;
         self.conclude(self.refusals, Cause::Crashed)
+    }
+
+    /// It was alive at `at`, though its watch had closed. Its last words may only have lain in a
+    /// buffer, so the evidence begins anew and is not dropped.
+    fn lives(&mut self, at: Instant) {
+        self.closed = Some(at);
+        self.refusals = 0;
+        if self.dead == Some(Cause::Crashed) {
+            self.dead = None;
+        }
     }
 
     fn missed(&mut self, now: Instant, heard: Option<Instant>) -> Option<Action> {
@@ -153,6 +165,10 @@ mod tests {
         *ORIGIN.get_or_init(crate::clock::now) + Duration::from_millis(ms)
     }
 
+    fn closed(ms: u64) -> Event {
+        Event::WatchClosed { at: at(ms) }
+    }
+
     fn run(events: &[Event], heard: Option<Instant>) -> (Core, Vec<Action>) {
         let mut core = Core::new(3);
         let step = |(ms, event): (usize, &Event)| core.step(*event, at(ms as u64 + 1), heard);
@@ -163,7 +179,7 @@ mod tests {
     #[test]
     fn a_closed_watch_and_three_refusals_are_a_crash() {
         use Event::*;
-        let (core, actions) = run(&[WatchOpened, WatchClosed, Refused, Refused, Refused], None);
+        let (core, actions) = run(&[WatchOpened, closed(2), Refused, Refused, Refused], None);
         assert_eq!(core.dead(), Some(Cause::Crashed));
         assert_eq!(actions.last(), Some(&Action::Accuse(Cause::Crashed)));
         assert_eq!(actions.len(), 3);
@@ -180,7 +196,7 @@ mod tests {
     fn last_words_from_a_buffer_only_begin_the_evidence_anew() {
         use Event::*;
         // Heard 1 ms after the watch closed.
-        let events = [WatchOpened, WatchClosed, Refused, Refused, Refused, Refused, Refused];
+        let events = [WatchOpened, closed(2), Refused, Refused, Refused, Refused, Refused];
         let (core, actions) = run(&events, Some(at(3)));
         assert_eq!(core.dead(), Some(Cause::Crashed));
         assert!(actions.contains(&Action::Accuse(Cause::Crashed)));
@@ -190,7 +206,7 @@ mod tests {
     fn a_leader_that_still_appends_is_not_dead_though_its_listener_closed() {
         let mut core = Core::new(3);
         core.step(Event::WatchOpened, at(0), None);
-        core.step(Event::WatchClosed, at(1), None);
+        core.step(closed(1), at(1), None);
         for ms in (2..40).step_by(4) {
             // An append arrives after every second refusal.
             core.step(Event::Refused, at(ms), Some(at(ms)));
@@ -204,18 +220,34 @@ mod tests {
         use Event::*;
         let missed = [WatchOpened, ProbeMissed, ProbeMissed, ProbeMissed];
         assert_eq!(run(&missed, None).0.dead(), Some(Cause::Silent));
-        let answered = [ProbeMissed, ProbeMissed, ProbeAnswered, ProbeMissed, ProbeMissed];
+        let answer = ProbeAnswered { sent: at(0) };
+        let answered = [ProbeMissed, ProbeMissed, answer, ProbeMissed, ProbeMissed];
         assert_eq!(run(&answered, None).0.dead(), None);
-        let late = [ProbeMissed, ProbeMissed, ProbeMissed, ProbeAnswered];
+        let late = [ProbeMissed, ProbeMissed, ProbeMissed, answer];
         assert_eq!(run(&late, None).0.dead(), None);
+    }
+
+    #[test]
+    fn only_the_answer_to_a_probe_sent_after_the_close_shows_that_it_lives() {
+        use Event::*;
+        // The watch closes at 2.
+        let [before, after] = [1, 3].map(|ms| ProbeAnswered { sent: at(ms) });
+        let events = |answer| [WatchOpened, closed(2), Refused, Refused, answer, Refused];
+        assert_eq!(run(&events(before), None).0.dead(), Some(Cause::Crashed));
+        let (mut core, _) = run(&events(after), None);
+        assert_eq!(core.dead(), None);
+        // If it dies then, that shows as well.
+        core.step(Refused, at(9), None);
+        core.step(Refused, at(10), None);
+        assert_eq!(core.dead(), Some(Cause::Crashed));
     }
 
     fn any_event() -> impl Strategy<Value = Event> {
         prop_oneof![
             Just(Event::WatchOpened),
-            Just(Event::WatchClosed),
+            Just(closed(0)),
             Just(Event::Refused),
-            Just(Event::ProbeAnswered),
+            Just(Event::ProbeAnswered { sent: at(0) }),
             Just(Event::ProbeMissed),
         ]
     }
@@ -229,6 +261,10 @@ mod tests {
             let mut core = Core::new(3);
             for (ms, event) in events.iter().enumerate() {
                 let now = at(ms as u64 * 10 + 1);
+                let event = match event {
+                    Event::WatchClosed { .. } => &Event::WatchClosed { at: now },
+                    other => other,
+                };
                 let action = core.step(*event, now, Some(now + Duration::from_millis(5)));
                 prop_assert!(!matches!(action, Some(Action::Accuse(_))), "{events:?}");
                 prop_assert_eq!(core.dead(), None);
@@ -245,10 +281,10 @@ mod tests {
             for (ms, event) in events.iter().enumerate() {
                 match event {
                     Event::ProbeMissed => misses += 1,
-                    Event::ProbeAnswered => misses = 0,
+                    Event::ProbeAnswered { .. } => misses = 0,
                     Event::Refused => refusals += 1,
                     Event::WatchOpened => (misses, refusals) = (0, 0),
-                    Event::WatchClosed => {}
+                    Event::WatchClosed { .. } => {}
                 }
                 match core.step(*event, at(ms as u64 + 1), None) {
                     Some(Action::Accuse(Cause::Silent)) => prop_assert!(misses >= 3),

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::core::{Action, Cause, Core, Event};
 use super::lateness::Lateness;
@@ -118,9 +118,10 @@ async fn watch_leader(parts: &Parts, leader: &Member, term: Term) {
             }
         }
     };
+    let closed = Notify::new();
     tokio::select! {
-        () = hold_watch(parts, leader, &events) => {}
-        () = probe(parts, leader, &events) => {}
+        () = hold_watch(parts, leader, &events, &closed) => {}
+        () = probe(parts, leader, &events, &closed) => {}
         () = weigh => {}
     }
 }
@@ -149,7 +150,9 @@ impl Watched<'_> {
                     preround::warm_up(self.parts, self.leader.raft_id);
                 }
                 self.report(attempt, cause);
-                false
+                // A refusal is rarely the only one: the others are asked while the rest of the
+                // evidence is gathered, here and there.
+                attempt == 1 && cause == Cause::Crashed
             }
             Some(Action::Accuse(cause)) => {
                 if !self.told {
@@ -179,8 +182,9 @@ impl Watched<'_> {
 
 /// Holds a connection to the leader with a read pending. When it closes, tries again at
 /// once, and reports each refusal. A dying process may still accept a connection after
-/// it closed another one, so only a watch that opens ends the trying.
-async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>) {
+/// it closed another one, so only a watch that opens ends the trying. `closed` is told of a
+/// watch that closed.
+async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>, closed: &Notify) {
     let timings = &parts.timings;
     let probe_interval = Duration::from_millis(timings.probe_interval_ms);
     let open_max = Duration::from_millis(timings.probe_timeout_ms) * OPEN_PATIENCE;
@@ -199,7 +203,7 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
                 // The peer sends nothing: the read ends when its process, or its node, does.
                 while let Some(Ok(_)) = body.frame().await {}
                 tracing::debug!(leader = %leader.name, "watch connection closed; probing");
-                Some(Event::WatchClosed)
+                Some(Event::WatchClosed { at: clock::now() })
             }
             Err(PeerError::Refused { .. }) => {
                 refusals += 1;
@@ -216,7 +220,8 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
             if events.send(seen).await.is_err() {
                 return;
             }
-            if seen == Event::WatchClosed {
+            if matches!(seen, Event::WatchClosed { .. }) {
+                closed.notify_one();
                 continue;
             }
         }
@@ -236,8 +241,10 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
     }
 }
 
-/// Asks the leader's Raft runtime, again and again, whether it runs.
-async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>) {
+/// Asks the leader's Raft runtime, again and again, whether it runs; at once where its watch has
+/// `closed`: a process that lives answers by the connection that it still has, before the refusals
+/// condemn it.
+async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>, closed: &Notify) {
     let link = parts.links.to_member(leader.raft_id, &leader.raft_addr, Lane::Probe);
     let timings = &parts.timings;
     let timeout = Duration::from_millis(timings.probe_timeout_ms);
@@ -249,16 +256,18 @@ async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>) {
     loop {
         // Late is only who was asleep: a probe that took longer than the interval was not.
         let due = next.max(clock::now());
-        tokio::time::sleep_until(due).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(due) => lateness.woke(due, clock::now()),
+            () = closed.notified() => {}
+        }
         next = clock::now() + interval;
-        lateness.woke(due, clock::now());
         let patience = lateness.patience(clock::now());
         parts.metrics.detector_patience_seconds.set(patience.as_secs_f64());
         let sent = clock::now();
         let answer = link.call::<_, serde::de::IgnoredAny>(PROBE, &(), timeout + patience).await;
         let overdue = sent.elapsed().saturating_sub(timeout + patience);
         let event = match answer {
-            Ok(_) => Event::ProbeAnswered,
+            Ok(_) => Event::ProbeAnswered { sent },
             Err(PeerError::Timeout { .. }) if overdue <= LATENESS_MAX => Event::ProbeMissed,
             Err(PeerError::Timeout { .. }) => {
                 // This machine slept through the time for the answer and must accuse nobody.

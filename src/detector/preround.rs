@@ -48,7 +48,7 @@ pub fn mount(
     // Answered by this runtime, not by the kernel: that it answers is the answer.
     routes.json(PROBE, Admit::Members, |_, (): ()| async { Ok(()) });
     let (verdict, views) = (verdict.clone(), views.clone());
-    let ripen = Duration::from_millis(timings.ripen_ms());
+    let ripen = ripen(timings);
     routes.json(SUSPECT, Admit::Members, move |_, question: Question| {
         let (verdict, views) = (verdict.clone(), views.clone());
         async move {
@@ -57,6 +57,11 @@ pub fn mount(
             Ok(Answer { me: view.me.unwrap_or_default(), dead, last_log: view.last_log })
         }
     });
+}
+
+/// How long evidence that is being gathered may take to be complete.
+fn ripen(timings: &Timings) -> Duration {
+    Duration::from_millis(timings.ripen_ms())
 }
 
 /// Opens the connections that a pre-round and an election would use, while the evidence is
@@ -122,7 +127,8 @@ pub(super) async fn run(parts: &Parts, leader: (RaftId, &NodeName), term: Term) 
             return;
         }
     }
-    if parts.verdict.holds_dead(leader, term) {
+    // The round may have begun before this node's own evidence was complete.
+    if parts.verdict.confirms(leader, term, ripen(&parts.timings)).await {
         let campaign = Campaign { leader, leader_name: leader_name.clone(), term };
         // Full: a campaign is under way already.
         let _ = parts.campaigns.try_send(campaign);

@@ -12,6 +12,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use serde::de::DeserializeOwned;
 
+use super::ballots::Ballots;
 use super::log_writer::LogWriter;
 use super::types::{Entry, LogId, TypeConfig, Vote};
 use crate::ledger::apply::encode;
@@ -42,6 +43,7 @@ pub struct LogStore {
     rt: RaftRt,
     store: Arc<dyn Store>,
     writer: LogWriter,
+    ballots: Ballots,
     memory: Arc<Mutex<Memory>>,
 }
 
@@ -50,7 +52,12 @@ impl LogStore {
     ///
     /// # Errors
     /// The store failed or holds something else.
-    pub fn open(rt: RaftRt, store: Arc<dyn Store>, writer: LogWriter) -> Result<Self, StoreError> {
+    pub fn open(
+        rt: RaftRt,
+        store: Arc<dyn Store>,
+        writer: LogWriter,
+        ballots: Ballots,
+    ) -> Result<Self, StoreError> {
         let purged: Option<LogId> = load(&*store, PURGED_KEY, "the purge position")?;
         let last = match store.last(Column::Log, &key(0), &key(u64::MAX))? {
             Some((_, json)) => Some(decode(&json)?.log_id()),
@@ -64,7 +71,7 @@ impl LogStore {
             recent: BTreeMap::new(),
             flushed: last.map_or(0, |last| last.index()),
         };
-        Ok(Self { rt, store, writer, memory: Arc::new(Mutex::new(memory)) })
+        Ok(Self { rt, store, writer, ballots, memory: Arc::new(Mutex::new(memory)) })
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -176,6 +183,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        self.ballots.check()?;
         let mut batch = Batch::default();
         batch.put(Column::Meta, VOTE_KEY, encode("the vote", vote)?);
         // What Raft must never forget is the term and whom it voted for in it (dissertation,
@@ -184,6 +192,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let same_ballot = self.memory().vote.is_some_and(|saved| saved.leader_id == vote.leader_id);
         if same_ballot && vote.committed {
             self.writer.write_lazily(batch).await?;
+        } else if self.ballots.is_mine(vote) {
+            // `network` holds the answers back until it is written.
+            let written = self.ballots.cast(vote.leader_id.term);
+            self.writer.write(batch, Box::new(written)).await;
         } else {
             self.writer.write_and_wait(batch).await?;
         }
@@ -209,6 +221,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        self.ballots.check()?;
         let mut batch = Batch::default();
         let mut last = None;
         {

@@ -4,6 +4,7 @@
 //! leads, change members. Begin there; then `options`, the log (`log_writer`,
 //! `log_store`), `state_machine`, and the messages (`network` out, `rpc` in).
 
+mod ballots;
 mod campaign;
 mod hand_over;
 mod log_store;
@@ -120,13 +121,15 @@ impl Consensus {
             parts;
         let options = Arc::new(options::options(&cluster_name, &timings, &snapshots)?);
         let writer = log_writer::LogWriter::start(Arc::clone(&store), Arc::clone(&metrics))?;
+        let ballots = ballots::Ballots::new(me.0);
         let log = {
             let (rt_log, store, writer) = (rt.clone(), Arc::clone(&store), writer.clone());
-            rt.blocking(move || log_store::LogStore::open(rt_log, store, writer)).await?
+            let ballots = ballots.clone();
+            rt.blocking(move || log_store::LogStore::open(rt_log, store, writer, ballots)).await?
         };
         let machine =
             state_machine::StateMachine::new(rt.clone(), Arc::clone(&store), Arc::clone(&metrics));
-        let network = network::Network::new(links);
+        let network = network::Network::new(links, ballots);
         let raft = Raft::new(me.0, options, network, log, machine)
             .await
             .map_err(|error| StartError::State(error.to_string()))?;

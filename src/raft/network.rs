@@ -15,6 +15,7 @@ use openraft::{AnyError, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::ballots::Ballots;
 use super::state_machine::SnapshotData;
 use super::types::{MemberNode, Snapshot, SnapshotMeta, TypeConfig, Vote};
 use crate::ident::{NodeName, RaftId};
@@ -46,11 +47,12 @@ pub struct SnapshotHead {
 /// Makes the ways to peers.
 pub struct Network {
     links: Links,
+    ballots: Ballots,
 }
 
 impl Network {
-    pub fn new(links: Links) -> Self {
-        Self { links }
+    pub fn new(links: Links, ballots: Ballots) -> Self {
+        Self { links, ballots }
     }
 
     fn connection(&self, target: u64, node: &MemberNode, entries: Lane) -> Connection {
@@ -60,6 +62,7 @@ impl Network {
             entries: to(entries),
             vote: to(Lane::Vote),
             snapshot: to(Lane::Snapshot),
+            ballots: self.ballots.clone(),
         }
     }
 }
@@ -82,6 +85,7 @@ pub struct Connection {
     entries: Link,
     vote: Link,
     snapshot: Link,
+    ballots: Ballots,
 }
 
 /// Everything that went wrong on the way is worth a retry after the back-off.
@@ -113,9 +117,12 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let answer: Result<VoteResponse<TypeConfig>, _> =
-            self.vote.call(VOTE, &rpc, option.soft_ttl()).await;
         let term = rpc.vote.leader_id.term;
+        let asking = self.vote.call(VOTE, &rpc, option.soft_ttl());
+        // No answer counts before this node's own ballot is on stable storage: see `ballots`.
+        let (answer, durable): (Result<VoteResponse<TypeConfig>, _>, _) =
+            tokio::join!(asking, self.ballots.durable(term));
+        durable.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))?;
         match &answer {
             Ok(answer) if answer.vote_granted => {
                 tracing::info!(peer = %self.name, term, "received a vote");

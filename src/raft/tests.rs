@@ -7,6 +7,7 @@ use openraft::storage::RaftLogStorage as _;
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::{RaftLogReader as _, StorageError};
 
+use super::ballots::Ballots;
 use super::log_store::LogStore;
 use super::log_writer::LogWriter;
 use super::state_machine::StateMachine;
@@ -14,10 +15,14 @@ use super::types::{TypeConfig, Vote};
 use crate::rt::RaftRt;
 use crate::store::{MemoryStore, RocksStore, Store};
 
+/// None of the votes below is of this node for itself.
+const ANOTHER: u64 = 99;
+
 fn open(store: Arc<dyn Store>) -> (LogStore, StateMachine) {
     let rt = RaftRt::new(tokio::runtime::Handle::current());
     let writer = LogWriter::start(Arc::clone(&store), Arc::default()).unwrap();
-    let log = LogStore::open(rt.clone(), Arc::clone(&store), writer).unwrap();
+    let ballots = Ballots::new(ANOTHER);
+    let log = LogStore::open(rt.clone(), Arc::clone(&store), writer, ballots).unwrap();
     (log, StateMachine::new(rt, store, Arc::default()))
 }
 

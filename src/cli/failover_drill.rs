@@ -159,6 +159,9 @@ fn render(report: &DrillReport) -> String {
     }
     let mut text = output::table(&head, &rows);
     text += "times in ms\n\n";
+    for (fault, of) in &summary.by_fault {
+        text += &stages(fault, &of.times);
+    }
     text += &format!(
         "load: ok {}, failed {}, unknown {}, retried {}; longest gap {} ms; seed {}\n",
         summary.ok,
@@ -187,6 +190,24 @@ fn render(report: &DrillReport) -> String {
         summary.duplicated
     );
     text
+}
+
+/// The medians of what lies between a fault and the first commit; nothing where no node won.
+fn stages(fault: &str, times: &Times) -> String {
+    if times.won_ms.p50.is_none() {
+        return String::new();
+    }
+    let stages = [
+        ("suspected", times.suspected_ms),
+        ("held dead", times.condemned_ms),
+        ("agreed", times.agreed_ms),
+        ("won", times.won_ms),
+        ("first commit", times.first_commit_ms),
+    ];
+    let seen = stages.iter().filter(|(_, spread)| spread.p50.is_some());
+    let words: Vec<String> =
+        seen.map(|(word, spread)| format!("{word} {}", output::ms(spread.p50))).collect();
+    format!("{fault}, medians from the fault on: {}\n", words.join(", "))
 }
 
 /// Three rows for some iterations.

@@ -9,8 +9,10 @@ use super::history::{Counts, History};
 use super::plan::DrillPlan;
 use super::probe::Watch;
 use super::report::IterationReport;
+use super::stages::Stages;
 use super::{DrillError, Progress};
 use crate::api::cluster::{ClusterStatus, Role};
+use crate::client::events::EventWatch;
 use crate::client::{Client, Interrupt, Server};
 use crate::clock::{self, Instant, millis};
 use crate::fleet::whole;
@@ -38,6 +40,7 @@ pub(super) enum Ended {
 
 pub(super) struct Drill<'a> {
     client: Client,
+    events: EventWatch,
     plan: &'a DrillPlan,
     interrupt: &'a Interrupt,
     random: Random,
@@ -50,7 +53,8 @@ impl<'a> Drill<'a> {
     pub fn new(client: Client, plan: &'a DrillPlan, interrupt: &'a Interrupt) -> Self {
         let random = Random::stream(plan.seed, 2);
         let schedule = Schedule::new(&plan.faults, plan.seed);
-        Self { client, plan, interrupt, random, schedule, faults: 0, highest_term: 0 }
+        let events = EventWatch::open(client.servers());
+        Self { client, events, plan, interrupt, random, schedule, faults: 0, highest_term: 0 }
     }
 
     /// Leaders that were taken away.
@@ -196,7 +200,9 @@ impl<'a> Drill<'a> {
             (true, Some(_)) => None,
         };
         let counts = history.counts().since(&before);
+        let events = self.events.since(timing.at);
         let report = IterationReport {
+            stages: Stages::of(&events, timing.at, &old.leader, seen.new_leader.as_deref()),
             client_gap_ms: gap.or(seen.longest_gap).map(millis),
             rejoin_ms: rejoin.map(millis),
             ..report(ground.word(kind), &old, timing, &seen, counts)
@@ -313,6 +319,7 @@ fn report(
         client_gap_ms: None,
         rejoin_ms: None,
         view_ms: view.map(|(viewed, first)| millis(viewed.saturating_duration_since(first))),
+        stages: Stages::default(),
         ok: counts.ok,
         failed: counts.failed,
         unknown: counts.unknown,

@@ -12,6 +12,7 @@ mod linear;
 mod plan;
 mod probe;
 pub mod report;
+mod stages;
 
 use std::time::Duration;
 

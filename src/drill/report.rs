@@ -9,6 +9,7 @@ use super::faults::Ground;
 use super::history::Counts;
 use super::linear::Linear;
 use super::plan::DrillPlan;
+use super::stages::Stages;
 use crate::load::meter::Totals;
 
 /// One failover. Milliseconds; `None` where it was not seen.
@@ -33,6 +34,8 @@ pub struct IterationReport {
     /// From the first commit until every survivor's status named the new leader and called no
     /// other node a leader; 0 where that came first.
     pub view_ms: Option<f64>,
+    /// What lies between the fault and the new leader.
+    pub stages: Stages,
     pub ok: u64,
     pub failed: u64,
     pub unknown: u64,
@@ -82,6 +85,10 @@ pub struct Times {
     pub client_gap_ms: Spread,
     pub rejoin_ms: Spread,
     pub view_ms: Spread,
+    pub suspected_ms: Spread,
+    pub condemned_ms: Spread,
+    pub agreed_ms: Spread,
+    pub won_ms: Spread,
 }
 
 impl Times {
@@ -95,6 +102,10 @@ impl Times {
             client_gap_ms: spread(|iteration| iteration.client_gap_ms),
             rejoin_ms: spread(|iteration| iteration.rejoin_ms),
             view_ms: spread(|iteration| iteration.view_ms),
+            suspected_ms: spread(|iteration| iteration.stages.suspected_ms),
+            condemned_ms: spread(|iteration| iteration.stages.condemned_ms),
+            agreed_ms: spread(|iteration| iteration.stages.agreed_ms),
+            won_ms: spread(|iteration| iteration.stages.won_ms),
         }
     }
 }
@@ -297,6 +308,7 @@ mod tests {
             client_gap_ms: None,
             rejoin_ms: None,
             view_ms: None,
+            stages: Stages::default(),
             ok: 0,
             failed: 0,
             unknown: 0,

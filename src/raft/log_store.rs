@@ -37,6 +37,36 @@ struct Memory {
     flushed: u64,
 }
 
+/// What other parts of the room may know of the log. Cheap to clone.
+#[derive(Clone)]
+pub struct LogView {
+    memory: Arc<Mutex<Memory>>,
+}
+
+impl LogView {
+    /// The last entry that a crash cannot take away any more, if the log holds any and it is
+    /// known without asking the disk.
+    pub fn durable_last(&self) -> Option<LogId> {
+        let memory = locked(&self.memory);
+        let last = memory.last?;
+        if last.index() <= memory.flushed {
+            return Some(last);
+        }
+        memory.recent.get(&memory.flushed).map(RaftEntry::log_id)
+    }
+
+    /// True where the log holds this very entry, as far as is known without asking the disk.
+    pub fn holds(&self, log_id: LogId) -> bool {
+        let memory = locked(&self.memory);
+        let held = memory.recent.get(&log_id.index()).map(RaftEntry::log_id);
+        held == Some(log_id) || memory.last == Some(log_id)
+    }
+}
+
+fn locked(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// See the module. A clone is the same log.
 #[derive(Clone)]
 pub struct LogStore {
@@ -74,8 +104,13 @@ impl LogStore {
         Ok(Self { rt, store, writer, ballots, memory: Arc::new(Mutex::new(memory)) })
     }
 
+    /// What is known of the log, also while openraft owns it.
+    pub fn view(&self) -> LogView {
+        LogView { memory: Arc::clone(&self.memory) }
+    }
+
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.memory)
     }
 }
 
@@ -241,7 +276,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let memory = Arc::clone(&self.memory);
         let flushed = move |result: Result<(), StoreError>| {
             if result.is_ok() {
-                let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut memory = locked(&memory);
                 memory.flushed = memory.flushed.max(last.index());
                 memory.forget_old();
             }

@@ -106,6 +106,7 @@ pub struct Consensus {
     members_slot: Arc<tokio::sync::Mutex<()>>,
     handing_over: hand_over::UnderWay,
     writer: log_writer::LogWriter,
+    log: log_store::LogView,
 }
 
 impl Consensus {
@@ -129,7 +130,8 @@ impl Consensus {
         };
         let machine =
             state_machine::StateMachine::new(rt.clone(), Arc::clone(&store), Arc::clone(&metrics));
-        let network = network::Network::new(links, ballots);
+        let network = network::Network::new(links, ballots, log.view());
+        let log_view = log.view();
         let raft = Raft::new(me.0, options, network, log, machine)
             .await
             .map_err(|error| StartError::State(error.to_string()))?;
@@ -149,6 +151,7 @@ impl Consensus {
             members_slot: Arc::default(),
             handing_over: hand_over::UnderWay::default(),
             writer,
+            log: log_view,
         };
         rt.spawn_until_stop("membership changes", consensus.clone().keep_changes_finished());
         Ok(consensus)

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::Consensus;
 use super::hand_over::FITNESS;
-use super::network::{APPEND, PRE_VOTE, READY, SNAPSHOT, SnapshotHead, TRANSFER, VOTE};
+use super::network::{APPEND, Appended, PRE_VOTE, READY, SNAPSHOT, SnapshotHead, TRANSFER, VOTE};
 use super::state_machine::{SnapshotData, receive};
 use super::types::{Snapshot, TypeConfig, Vote};
 use crate::detector::{Contact, Verdict};
@@ -35,7 +35,8 @@ pub fn mount(routes: &mut Routes, late: &LateConsensus, contact: &Contact, verdi
             async move {
                 let consensus = ready(&late)?;
                 contact.heard(leader_of(&rpc.vote), term_of(&rpc.vote));
-                consensus.raft.append_entries(rpc).await.map_err(failed)
+                let response = consensus.raft.append_entries(rpc).await.map_err(failed)?;
+                Ok(Appended { response, durable_last: consensus.log.durable_last() })
             }
         });
     }

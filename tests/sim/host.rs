@@ -269,7 +269,8 @@ async fn observe(config: ServeConfig, core: Core, checks: Arc<Checks>) {
             }
             Ok(()) = solo.changed() => {
                 let on = *solo.borrow_and_update();
-                trace::line(format_args!("{node} {}", if on { "serves alone" } else { "has a quorum" }));
+                let what = if on { "serves alone" } else { "has a quorum" };
+                trace::line(format_args!("{node} {what}"));
                 let alone = &mut checks.lock().alone;
                 if on {
                     alone.began(node, &views, is_deaf(&config));

@@ -15,7 +15,8 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # Simulation is another build of everything (without RocksDB), kept in its own folder.
 SIM_FLAGS := RUSTFLAGS="--cfg sim --cfg tokio_unstable"
 SIM_DIR := --target-dir "$(TARGET_DIR)/sim"
-SIM := $(SIM_FLAGS) $(CARGO) test --locked $(SIM_DIR) --test sim -- --nocapture
+SIM_BUILD := --locked --profile sim $(SIM_DIR)
+SIM := $(SIM_FLAGS) $(CARGO) test $(SIM_BUILD) --test sim -- --nocapture
 STATIC_TARGET := x86_64-unknown-linux-gnu
 STATIC := $(TARGET_DIR)/$(STATIC_TARGET)/release/stegcluster
 # Tools that the checks need are compiled here, once.
@@ -56,7 +57,7 @@ static: ## Build one fully static binary for x86-64 Linux
 check: setup cargo-deny ## Formatting, lints, licenses and sources of dependencies
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(SIM_FLAGS) $(CARGO) clippy --locked $(SIM_DIR) --lib --test sim -- -D warnings
+	$(SIM_FLAGS) $(CARGO) clippy $(SIM_BUILD) --lib --test sim -- -D warnings
 	$(CARGO) deny --log-level error check bans licenses sources
 
 audit: setup cargo-deny ## Known vulnerabilities of dependencies; needs the network

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::ident::{NodeName, RecordId};
 
 /// A SHA-256 digest (FIPS 180-4), written as 64 lower-case hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
 
 /// The text is not 64 hex digits.
@@ -22,11 +22,23 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
+
+    /// Calls `read` with the digits. Every record that is written or sent has two digests, so
+    /// this is free of allocation, and reading one again is too.
+    fn as_hex<T>(&self, read: impl FnOnce(&str) -> T) -> T {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut hex = [0; 64];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 0xf)];
+        }
+        read(std::str::from_utf8(&hex).expect("hex digits are ASCII"))
+    }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.as_hex(|hex| f.write_str(hex))
     }
 }
 
@@ -40,29 +52,46 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let nibble = |digit: u8| match digit {
+            b'0'..=b'9' => Ok(digit - b'0'),
+            b'a'..=b'f' => Ok(digit - b'a' + 10),
+            b'A'..=b'F' => Ok(digit - b'A' + 10),
+            _ => Err(DigestError),
+        };
+        if text.len() != 64 {
             return Err(DigestError);
         }
         let mut digest = [0; 32];
         for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| DigestError)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| DigestError)?;
+            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
         }
         Ok(Self(digest))
     }
 }
 
-impl TryFrom<String> for Digest {
-    type Error = DigestError;
-
-    fn try_from(text: String) -> Result<Self, DigestError> {
-        text.parse()
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.as_hex(|hex| serializer.serialize_str(hex))
     }
 }
 
-impl From<Digest> for String {
-    fn from(digest: Digest) -> String {
-        digest.to_string()
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Hex;
+
+        impl Visitor<'_> for Hex {
+            type Value = Digest;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&DigestError, f)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Digest, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Hex)
     }
 }
 
@@ -153,6 +182,14 @@ mod tests {
         // FIPS 180-4's own example.
         assert_eq!(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(text.parse(), Ok(digest));
-        assert_eq!("xyz".parse::<Digest>(), Err(DigestError));
+        assert_eq!(text.to_uppercase().parse(), Ok(digest));
+        for wrong in ["xyz", &text[1..], &text.replace('b', "g"), &text.replace("ba", "+a")] {
+            assert_eq!(wrong.parse::<Digest>(), Err(DigestError));
+        }
+        let json = serde_json::to_string(&digest).unwrap();
+        assert_eq!(json, format!("\"{text}\""));
+        assert_eq!(serde_json::from_str::<Digest>(&json).unwrap(), digest);
+        let error = serde_json::from_str::<Digest>("\"xyz\"").unwrap_err().to_string();
+        assert!(error.starts_with("a SHA-256 digest is 64 hex digits"), "{error}");
     }
 }

@@ -11,6 +11,8 @@ pub enum Bug {
     AcknowledgeBeforeFsync,
     /// A linearizable read answers without asking whether this node still leads.
     ReadWithoutIndex,
+    /// What a node acknowledged alone gets a new id on its way to the ledger.
+    DrainUnderNewIds,
 }
 
 thread_local! {

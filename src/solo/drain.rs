@@ -154,6 +154,8 @@ impl Drain {
 
     async fn enter(&self, record: Record) -> Result<Moved, DrainError> {
         let id = record.id.clone();
+        #[cfg(sim)]
+        let record = renamed(record);
         let held = self.sink.put(record.clone()).await?;
         if held.same_embed(&record) {
             return Ok(Moved { id, record });
@@ -176,6 +178,16 @@ impl Drain {
         let reason = format!("{id} and {CONFLICT_IDS_MAX} ids made of it belong to other embeds");
         Err(SinkError(reason).into())
     }
+}
+
+/// With the planted bug, the record under an id that nobody was told.
+#[cfg(sim)]
+fn renamed(record: Record) -> Record {
+    use crate::sim::sabotage::{self, Bug};
+    if !sabotage::is(Bug::DrainUnderNewIds) {
+        return record;
+    }
+    Record { id: crate::clock::fresh_uuid().into(), ..record }
 }
 
 /// All of `moved`, if the ledger holds each.

@@ -18,10 +18,13 @@ const NOWHERE: &str = "02:00:00:00:de:ad";
 /// Patience with a node that must not acknowledge anything.
 const HASTY: Duration = Duration::from_millis(700);
 
+/// A node that is cut off for long would serve alone, which is another matter.
+const NEVER_ALONE: &[&str] = &["solo_after=never"];
+
 /// Three namespaces, each with one cable into a hub. Gone when dropped.
-struct Lan {
+pub struct Lan {
     hub: String,
-    spokes: Vec<String>,
+    pub spokes: Vec<String>,
 }
 
 impl Lan {
@@ -61,7 +64,7 @@ impl Lan {
     }
 
     /// Pulls the cable of one node, or plugs it in again.
-    fn cable(&self, index: usize, state: &str) {
+    pub fn cable(&self, index: usize, state: &str) {
         ip(&["-n", &self.hub, "link", "set", &port(index), state]).expect("the link is there");
     }
 
@@ -107,7 +110,7 @@ fn ip(args: &[&str]) -> Result<(), String> {
 }
 
 /// Runs `body` on a thread of its own inside the namespace: no other test may end up there.
-fn inside<T: Send>(netns: &str, body: impl FnOnce() -> T + Send) -> T {
+pub fn inside<T: Send>(netns: &str, body: impl FnOnce() -> T + Send) -> T {
     let enter = || {
         let file = File::open(format!("/run/netns/{netns}")).expect("ip made it");
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
@@ -121,8 +124,8 @@ fn inside<T: Send>(netns: &str, body: impl FnOnce() -> T + Send) -> T {
     joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Runs `test` with a formed cluster, from the hub; or says why not.
-fn on_a_lan(tag: &str, test: impl FnOnce(&Lan, &mut Cluster) + Send) {
+/// Runs `test` with a formed cluster of nodes with `settings`, from the hub; or says why not.
+pub fn on_a_lan(tag: &str, settings: &[&str], test: impl FnOnce(&Lan, &mut Cluster) + Send) {
     let lan = match Lan::lay(tag) {
         Ok(lan) => lan,
         Err(why) => {
@@ -132,8 +135,7 @@ fn on_a_lan(tag: &str, test: impl FnOnce(&Lan, &mut Cluster) + Send) {
         }
     };
     inside(&lan.hub, || {
-        // A node that is cut off for long would serve alone, which is another matter.
-        let mut cluster = Cluster::on(&lan.hosts(), &["solo_after=never"]);
+        let mut cluster = Cluster::on(&lan.hosts(), settings);
         (0..lan.spokes.len()).for_each(|index| cluster.start(index));
         cluster.whole();
         test(&lan, &mut cluster);
@@ -179,7 +181,7 @@ fn steps_down(cluster: &Cluster, old: usize, term: u64) {
 
 #[test]
 fn a_leader_whose_cable_is_pulled_is_replaced_and_acknowledges_nothing() {
-    on_a_lan("pull", |lan, cluster| {
+    on_a_lan("pull", NEVER_ALONE, |lan, cluster| {
         let old = cluster.whole();
         let term = cluster.term(old);
         let clients: Vec<&Client> = cluster.nodes.iter().map(|node| &node.client).collect();
@@ -204,7 +206,7 @@ fn a_leader_whose_cable_is_pulled_is_replaced_and_acknowledges_nothing() {
 
 #[test]
 fn a_leader_that_is_heard_or_hears_no_more_is_replaced_and_acknowledges_nothing() {
-    on_a_lan("mute", |lan, cluster| {
+    on_a_lan("mute", NEVER_ALONE, |lan, cluster| {
         let mut acknowledged = BTreeSet::new();
         for deaf in [false, true] {
             let old = cluster.whole();

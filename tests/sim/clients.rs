@@ -8,15 +8,25 @@ use std::time::Duration;
 use stegcluster::clock;
 use stegcluster::ident::RecordId;
 use stegcluster::record::{Digest, Durability, Method, Record};
-use stegcluster::service::submit::Submitted;
+use stegcluster::service::submit::SubmitError;
+use stegcluster::service::{LedgerAccess, LedgerOrJournal};
+use stegcluster::sim::random::Random;
 use stegcluster::sim::{self, process, random};
+use stegcluster::solo::Books;
 
 use crate::cluster::Cluster;
 use crate::host::Host;
+use crate::properties::{Told, Wanted};
 use crate::trace;
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(9);
+
+/// Embeds in a hundred under an id that others use too, and how many ids there are to use.
+const REUSED: u64 = 15;
+const IDS_APART: u32 = 6;
+/// Embeds in a hundred that ask for a quorum and nothing less.
+const QUORUM_ONLY: u64 = 20;
 
 /// Told to the clients when the run ends.
 pub type Stop = Arc<AtomicBool>;
@@ -30,8 +40,9 @@ async fn pause(shortest_ms: u64, longest_ms: u64) {
     sim::pass(Duration::from_millis(ms)).await;
 }
 
-fn record(id: RecordId, node: &Host) -> Record {
-    let digest = Digest::of(id.as_str().as_bytes());
+/// The embed that `embed` tells from others under the same id.
+fn record(id: RecordId, embed: &str, node: &Host) -> Record {
+    let digest = Digest::of(format!("{id} {embed}").as_bytes());
     Record {
         id,
         time_ms: clock::unix_ms(),
@@ -46,7 +57,8 @@ fn record(id: RecordId, node: &Host) -> Record {
     }
 }
 
-/// Puts records one after the other; some with an unknown outcome again, elsewhere.
+/// Puts records one after the other; some with an unknown outcome again, elsewhere. A few
+/// times an id is used for two embeds, perhaps on two sides of a partition.
 pub async fn write(cluster: Arc<Cluster>, client: u32, stop: Stop) {
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -56,45 +68,59 @@ pub async fn write(cluster: Arc<Cluster>, client: u32, stop: Stop) {
             continue;
         }
         number += 1;
-        let id: RecordId = format!("c{client}-{number:05}").parse().unwrap();
-        let record = process::enter(host.ip, || record(id, host));
+        let (shared, least) = random::draw(|r| (r.chance(REUSED), least_of(r)));
+        let id = if shared {
+            format!("both-{:05}", number / IDS_APART)
+        } else {
+            format!("c{client}-{number:05}")
+        };
+        let embed = format!("{client} {number}");
+        let record = process::enter(host.ip, || record(id.parse().unwrap(), &embed, host));
         cluster.checks.lock().records.submit(&record);
-        let mut acked = put(&cluster, host, record.clone()).await;
-        while !acked && !stop.load(Ordering::Relaxed) && random::draw(|r| r.chance(50)) {
+        let mut answered = put(&cluster, host, record.clone(), least).await.is_some();
+        while !answered && !stop.load(Ordering::Relaxed) && random::draw(|r| r.chance(50)) {
             pause(1, 100).await;
-            acked = put(&cluster, draw_host(&cluster), record.clone()).await;
+            let least = random::draw(least_of);
+            answered = put(&cluster, draw_host(&cluster), record.clone(), least).await.is_some();
         }
     }
 }
 
-/// One attempt; true if it was acknowledged.
-pub async fn put(cluster: &Cluster, host: &Arc<Host>, record: Record) -> bool {
-    let Some(running) = host.running() else { return false };
-    let submitter = running.core.submitter();
-    let id = record.id.clone();
-    let putting = process::spawn_on(host.ip, async move { submitter.put(record).await });
+/// What a client asks for.
+fn least_of(random: &mut Random) -> Durability {
+    if random.chance(QUORUM_ONLY) { Durability::Quorum } else { Durability::Local }
+}
+
+/// One attempt; what came of it, unless that is unknown.
+pub async fn put(
+    cluster: &Cluster,
+    host: &Arc<Host>,
+    record: Record,
+    least: Durability,
+) -> Option<Told> {
+    let ledger = host.running()?.ledger;
+    let given = record.clone();
+    let putting =
+        process::spawn_on(host.ip, async move { LedgerAccess::put(&ledger, record, least).await });
     // Not cancelled when the patience is over: a client that hangs up cancels nothing.
     let answer = tokio::time::timeout(PATIENCE, putting).await;
-    let answer: Option<Submitted> = match answer {
-        Ok(Ok(Ok(answer))) => Some(answer),
-        // Refused late, or the process ended, or no answer: it may be entered all the same.
-        Ok(Ok(Err(_)) | Err(_)) | Err(_) => None,
-    };
     let mut checks = cluster.checks.lock();
-    match &answer {
-        Some(answer) => {
-            trace::line(format_args!("{} acknowledged {id}", host.name));
-            let found = checks.records.acknowledged(answer);
-            checks.report(found);
-            checks.reads.visible(&id);
-        }
-        None => {
-            trace::line(format_args!("{} left {id} unknown", host.name));
-            checks.records.unknown += 1;
-            checks.reads.unknown(&id);
-        }
+    let (name, id) = (host.name.as_str(), &given.id);
+    // Refused late, or the process ended, or no answer: it may be entered all the same.
+    let Ok(Ok(Ok(answer))) = answer else {
+        trace::line(format_args!("{name} left {id} unknown"));
+        checks.records.unknown += 1;
+        checks.reads.unknown(id);
+        return None;
+    };
+    let (told, found) = checks.records.answered(name, &given, least, &answer);
+    trace::line(format_args!("{name} answered {id}: {told:?}"));
+    checks.report(found);
+    match answer.durability {
+        Durability::Quorum => checks.reads.visible(id),
+        Durability::Local => checks.reads.visible_on(name, id),
     }
-    answer.is_some()
+    Some(told)
 }
 
 /// Reads linearizably, one read after the other.
@@ -108,42 +134,81 @@ pub async fn read(cluster: Arc<Cluster>, stop: Stop) {
 /// One read; true if it was answered.
 pub async fn read_once(cluster: &Cluster, host: &Arc<Host>) -> bool {
     let Some(running) = host.running() else { return false };
-    let wanted = cluster.checks.lock().reads.begin();
-    let submitter = running.core.submitter();
+    let wanted = cluster.checks.lock().reads.begin(host.name.as_str());
+    let (ledger, solo) = (running.ledger, running.core.solo);
     let reading = process::spawn_on(host.ip, async move {
-        submitter.barrier().await.ok()?;
-        let ledger = submitter.ledger()?;
-        let mut missing = Vec::new();
-        let mut found = Vec::new();
-        for id in wanted.visible {
-            if ledger.get(&id).ok()?.is_none() {
-                missing.push(id);
-            }
+        let missing = read_stale(&ledger, &wanted.own);
+        if let Err(error) = LedgerAccess::barrier(&ledger).await {
+            return (missing, Err(matches!(error, SubmitError::Solo)));
         }
-        for id in wanted.perhaps {
-            if ledger.get(&id).ok()?.is_some() {
-                found.push(id);
-            }
-        }
-        Some((missing, found))
+        let alone = solo.is_on();
+        (missing, Ok(read_ledger(&ledger, &wanted).map(|read| (alone, read))))
     });
-    let Ok(Ok(Some((missing, found)))) = tokio::time::timeout(PATIENCE, reading).await else {
+    let Ok(Ok((stale, read))) = tokio::time::timeout(PATIENCE, reading).await else {
         return false;
     };
-    trace::line(format_args!("{} answered a read", host.name));
+    let name = host.name.as_str();
     let mut checks = cluster.checks.lock();
-    let wrong = checks.reads.ended(host.name.as_str(), &missing, &found);
+    if let Some(id) = stale {
+        checks.report([format!("a stale read on {name} missed its own record {id}")]);
+    }
+    let (alone, Read { missing, found }) = match read {
+        Ok(Some(read)) => read,
+        Ok(None) => return false,
+        Err(because_alone) => {
+            checks.alone.refused_reads += u32::from(because_alone);
+            return false;
+        }
+    };
+    trace::line(format_args!("{name} answered a read"));
+    if alone {
+        checks.report([format!("{name} serves alone, and called a read linearizable")]);
+    }
+    let wrong = checks.reads.ended(name, &missing, &found);
     checks.report(wrong);
     true
 }
 
-/// Puts one more record through `host`; true if it was acknowledged.
-pub async fn put_new(cluster: &Arc<Cluster>, host: &Arc<Host>) -> bool {
+/// What a read found out.
+struct Read {
+    missing: Vec<RecordId>,
+    found: Vec<RecordId>,
+}
+
+/// Reads this node's ledger; nothing where its disk fails.
+fn read_ledger(ledger: &LedgerOrJournal, wanted: &Wanted) -> Option<Read> {
+    let ledger = LedgerAccess::ledger(ledger)?;
+    let mut read = Read { missing: Vec::new(), found: Vec::new() };
+    for id in wanted.visible.iter().chain(&wanted.own) {
+        if ledger.get(id).ok()?.is_none() {
+            read.missing.push(id.clone());
+        }
+    }
+    for id in &wanted.perhaps {
+        if ledger.get(id).ok()?.is_some() {
+            read.found.push(id.clone());
+        }
+    }
+    Some(read)
+}
+
+/// The first of `own` that the ledger and the journal together do not have.
+fn read_stale(ledger: &LedgerOrJournal, own: &[RecordId]) -> Option<RecordId> {
+    let copy = LedgerAccess::ledger(ledger)?;
+    let books = Books::new(copy, LedgerAccess::journal(ledger));
+    own.iter().find(|id| matches!(books.get(id), Ok(None))).cloned()
+}
+
+/// Puts one more record through `host`; how far it reaches, if it was acknowledged.
+pub async fn put_new(cluster: &Cluster, host: &Arc<Host>, least: Durability) -> Option<Durability> {
     let number = cluster.checks.lock().records.submitted();
-    let id: RecordId = format!("last-{}-{number:05}", host.name).parse().unwrap();
-    let record = process::enter(host.ip, || record(id, host));
+    let id: RecordId = format!("new-{}-{number:05}", host.name).parse().unwrap();
+    let record = process::enter(host.ip, || record(id, "", host));
     cluster.checks.lock().records.submit(&record);
-    put(cluster, host, record).await
+    match put(cluster, host, record, least).await? {
+        Told::Acknowledged(durability) => Some(durability),
+        Told::Conflict => None,
+    }
 }
 
 /// All that a node's ledger holds, and how many records it counts.

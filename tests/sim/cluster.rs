@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use stegcluster::config::Snapshots;
 use stegcluster::ident::NodeName;
 use stegcluster::sim::net;
 
-use crate::host::Host;
+use crate::host::{Host, Settings};
 use crate::properties::Checks;
 
 /// See the module.
@@ -19,10 +20,16 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub fn new(hosts: usize, snapshots: Snapshots) -> Self {
+    /// One host for each of `solo_after`.
+    pub fn new(solo_after: &[Option<Duration>], snapshots: Snapshots) -> Self {
         let checks: Arc<Checks> = Arc::default();
-        let host = |index| Arc::new(Host::new(index, hosts, snapshots, Arc::clone(&checks)));
-        Self { hosts: (0..hosts).map(host).collect(), checks, faults: Mutex::default() }
+        let hosts = solo_after.len();
+        let host = |(index, solo_after): (usize, &Option<Duration>)| {
+            let settings = Settings { snapshots, solo_after: *solo_after };
+            Arc::new(Host::new(index, hosts, settings, Arc::clone(&checks)))
+        };
+        let hosts = solo_after.iter().enumerate().map(host).collect();
+        Self { hosts, checks, faults: Mutex::default() }
     }
 
     /// The index of the host that leads by the newest view of anyone.
@@ -34,6 +41,12 @@ impl Cluster {
             .max_by_key(|view| view.term)?;
         let name: NodeName = newest.leader_member()?.name.clone();
         self.hosts.iter().position(|host| host.name == name)
+    }
+
+    /// Journal entries that the processes which run have brought to the ledger.
+    pub fn drained(&self) -> u64 {
+        let running = self.hosts.iter().filter_map(|host| host.running());
+        running.map(|running| running.core.metrics.journal_drained_total.get()).sum()
     }
 
     /// A process that failed is started again, as a supervisor does.
@@ -49,6 +62,7 @@ impl Cluster {
     }
 
     pub fn mend(&self, a: usize, b: usize) {
+        self.checks.everyone_may_be_heard();
         net::mend(self.hosts[a].ip, self.hosts[b].ip);
     }
 

@@ -1,6 +1,7 @@
 //! One host: what survives its process (disk, database, address), and its process.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,8 +12,11 @@ use stegcluster::net;
 use stegcluster::node::{Core, NodeError};
 use stegcluster::observe::log::LogFormat;
 use stegcluster::peer::routes::Routes;
-use stegcluster::rt::RaftRt;
+use stegcluster::record::Record;
+use stegcluster::rt::{ClientRt, RaftRt};
+use stegcluster::service::LedgerOrJournal;
 use stegcluster::sim::{self, disk, process};
+use stegcluster::store::{Column, Reader as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::disk::SimStore;
@@ -26,6 +30,8 @@ const CLIENT_PORT: u16 = 8081;
 #[derive(Clone)]
 pub struct Running {
     pub core: Core,
+    /// The way to the ledger that clients have.
+    pub ledger: LedgerOrJournal,
     pub stop: CancellationToken,
 }
 
@@ -38,6 +44,13 @@ struct Process {
     started: bool,
     /// The machine has no power.
     off: bool,
+}
+
+/// In what a host may differ from others.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    pub snapshots: Snapshots,
+    pub solo_after: Option<Duration>,
 }
 
 /// See the module.
@@ -69,7 +82,7 @@ fn peer(index: usize) -> PeerConfig {
 
 impl Host {
     /// Host number `index` of `hosts`.
-    pub fn new(index: usize, hosts: usize, snapshots: Snapshots, checks: Arc<Checks>) -> Self {
+    pub fn new(index: usize, hosts: usize, settings: Settings, checks: Arc<Checks>) -> Self {
         let me = peer(index);
         let ip = ip_of(index);
         let config = ServeConfig {
@@ -82,13 +95,13 @@ impl Host {
             peers: (0..hosts).filter(|other| *other != index).map(peer).collect(),
             data_dir: format!("/data/{}", me.name).into(),
             cover: None,
-            solo_after: None,
+            solo_after: settings.solo_after,
             supervise: false,
             codec_threads: 1,
             log_format: LogFormat::Text,
             log_filter: "off".into(),
             timings: Timings::default(),
-            snapshots,
+            snapshots: settings.snapshots,
         };
         Self { name: me.name, ip, config, store: Mutex::default(), process: Arc::default(), checks }
     }
@@ -171,14 +184,29 @@ impl Host {
 
     pub fn power_on(&self) {
         self.process.lock().unwrap().off = false;
+        self.checks.everyone_may_be_heard();
         sim::net::power_on(self.ip);
     }
 
     /// A new, empty disk. The process must not run.
     pub fn wipe(&self) {
         disk::replace(self.ip);
-        *self.store.lock().unwrap() = Arc::default();
+        let lost = std::mem::take(&mut *self.store.lock().unwrap());
+        let mut checks = self.checks.lock();
+        checks.records.wiped(self.name.as_str(), &journalled(&lost));
+        checks.reads.forget(self.name.as_str());
     }
+}
+
+/// What waits in a disk's journal, which no process has open.
+fn journalled(store: &SimStore) -> Vec<Record> {
+    let mut records = Vec::new();
+    let read = store.scan(Column::Journal, b"r", b"s", &mut |_, json| {
+        records.push(serde_json::from_slice(json).unwrap());
+        ControlFlow::Continue(())
+    });
+    read.unwrap();
+    records
 }
 
 /// The process's main function, and what it is given.
@@ -192,7 +220,8 @@ struct Main {
 
 impl Main {
     async fn run(self) -> Result<(), NodeError> {
-        let rt = RaftRt::new(tokio::runtime::Handle::current());
+        let handle = tokio::runtime::Handle::current();
+        let (rt, client_rt) = (RaftRt::new(handle.clone()), ClientRt::new(handle));
         let listener = net::listen(self.config.raft_listen, "Raft port").await?;
         // As long as a database takes to open.
         sim::pass(Duration::from_millis(5)).await;
@@ -204,12 +233,15 @@ impl Main {
         {
             let mut process = self.process.lock().unwrap();
             if process.number == self.number && process.started {
-                process.running = Some(Running { core: core.clone(), stop: stop.clone() });
+                process.running = Some(Running {
+                    core: core.clone(),
+                    ledger: core.ledger(&client_rt),
+                    stop: stop.clone(),
+                });
             }
         }
-        let node = self.config.id.clone();
         #[allow(clippy::disallowed_methods, reason = "the harness's own eye, not the node's")]
-        tokio::spawn(observe(node, core.clone(), self.checks));
+        tokio::spawn(observe(self.config, core.clone(), self.checks));
         core.start(listener, routes);
         let result = core.run(&stop).await;
         core.hand_over().await;
@@ -217,14 +249,44 @@ impl Main {
     }
 }
 
-/// Tells the checks of every view that the node publishes.
-async fn observe(node: NodeName, core: Core, checks: Arc<Checks>) {
-    let mut views = core.views.subscribe();
+/// Tells the checks of every view that the node publishes, and when it serves alone.
+async fn observe(config: ServeConfig, core: Core, checks: Arc<Checks>) {
+    let node = &config.id;
+    let (mut views, mut solo) = (core.views.subscribe(), core.solo.changes());
     // Its own sender must not keep the channel open.
-    let links = core.links.clone();
+    let (links, metrics) = (core.links.clone(), Arc::clone(&core.metrics));
     drop(core);
-    while views.changed().await.is_ok() {
-        let view = views.borrow_and_update().clone();
-        checks.saw(&node, links.sender().cluster(), &view);
+    checks.lock().alone.left(node);
+    loop {
+        tokio::select! {
+            biased;
+            changed = views.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                let view = views.borrow_and_update().clone();
+                checks.saw(node, links.sender().cluster(), &view);
+            }
+            Ok(()) = solo.changed() => {
+                let on = *solo.borrow_and_update();
+                let what = if on { "serves alone" } else { "has a quorum" };
+                trace::line(format_args!("{node} {what}"));
+                let alone = &mut checks.lock().alone;
+                if on {
+                    alone.began(node, &views, is_deaf(&config));
+                } else {
+                    alone.left(node);
+                }
+            }
+        }
     }
+    let mut checks = checks.lock();
+    checks.alone.left(node);
+    checks.alone.drained += metrics.journal_drained_total.get();
+}
+
+/// True where nothing that another host sends reaches this one.
+fn is_deaf(config: &ServeConfig) -> bool {
+    let mut others = config.peers.iter().map(|peer| peer.raft_addr.parse::<SocketAddr>().unwrap());
+    !others.any(|other| sim::net::passes(other.ip(), config.raft_listen.ip()))
 }

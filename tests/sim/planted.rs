@@ -6,7 +6,7 @@ use crate::run::{Options, run};
 use crate::schedule::Mix;
 
 /// Seeds that may be tried until a bug shows.
-const TRIES: u64 = 150;
+const TRIES: u64 = 300;
 
 /// Runs seeds with the bug until one fails in the expected way.
 fn is_caught(bug: Bug, mix: Mix, expected: &[&str]) {
@@ -15,7 +15,8 @@ fn is_caught(bug: Bug, mix: Mix, expected: &[&str]) {
         if let Some(first) = outcome.violations.first() {
             assert!(
                 expected.iter().any(|part| first.contains(part)),
-                "seed {seed} fails in another way: {first}"
+                "{bug:?} shows in another way: {}",
+                crate::seeds::report(seed, &outcome)
             );
             println!("{bug:?} was caught by seed {seed}: {first}");
             return;
@@ -32,6 +33,12 @@ fn a_vote_without_evidence_is_caught() {
 #[test]
 fn an_acknowledgement_before_the_fsync_is_caught() {
     is_caught(Bug::AcknowledgeBeforeFsync, Mix::Power, &["lost", "missed", "log reversion"]);
+}
+
+#[test]
+fn a_drain_under_new_ids_is_caught() {
+    let expected = ["nobody submitted", "lost", "missed"];
+    is_caught(Bug::DrainUnderNewIds, Mix::Alone, &expected);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use stegcluster::clock;
-use stegcluster::record::Record;
+use stegcluster::record::{Durability, Record};
 use stegcluster::sim::{self, net::Quality, random, sabotage::Bug};
 use tokio::runtime::{Builder, RngSeed};
 
@@ -46,6 +46,18 @@ pub struct Stats {
     pub faults: BTreeMap<String, u32>,
     pub acked: usize,
     pub unknown: u32,
+    /// How often a node began to serve alone.
+    pub solos: u32,
+    /// Records that a node acknowledged alone.
+    pub acked_alone: usize,
+    /// Journal entries that reached the ledger.
+    pub drained: u64,
+    /// Ids under which two embeds were acknowledged.
+    pub conflicts: u32,
+    /// Linearizable reads refused by nodes that served alone.
+    pub refused_reads: u32,
+    /// Looks at the Raft of nodes that heard nobody and served alone.
+    pub hermits: u32,
     pub reads: u32,
     pub elections: usize,
     pub votes: u32,
@@ -134,6 +146,12 @@ fn judge(cluster: &Cluster, simulated: Duration, healed_within: Duration) -> Out
         faults: cluster.faults.lock().unwrap().clone(),
         acked: checks.records.acked(),
         unknown: checks.records.unknown,
+        solos: checks.alone.begun,
+        acked_alone: checks.records.acked_alone(),
+        drained: checks.alone.drained + cluster.drained(),
+        conflicts: checks.records.conflicts,
+        refused_reads: checks.alone.refused_reads,
+        hermits: checks.alone.compared,
         reads: checks.reads.answered,
         elections: checks.leaders.elections(),
         votes: checks.evidence.granted,
@@ -147,8 +165,11 @@ fn judge(cluster: &Cluster, simulated: Duration, healed_within: Duration) -> Out
 /// Faults and calm in turns, with clients all the while.
 async fn random_run(seed: u64, mix: Mix) -> (Arc<Cluster>, Duration) {
     let mut schedule = Schedule::new(seed, mix);
-    let cluster = Arc::new(Cluster::new(schedule.hosts, schedule.snapshots));
-    trace::line(format_args!("{} hosts, {:?}", schedule.hosts, schedule.snapshots));
+    let cluster = Arc::new(Cluster::new(&schedule.solo_after, schedule.snapshots));
+    trace::line(format_args!(
+        "{} hosts, {:?}, solo after {:?}",
+        schedule.hosts, schedule.snapshots, schedule.solo_after
+    ));
     sim::process::shuffle(schedule.shuffle);
     let delay_ms = (0, schedule.delay_ms);
     sim::net::set_default_quality(Quality { delay_ms, loss_percent: 0 });
@@ -264,9 +285,9 @@ async fn heal(cluster: &Cluster, longest: &mut Duration) -> bool {
 }
 
 /// The end: everyone can write and read, and all ledgers are the same and complete.
-async fn settle(cluster: &Arc<Cluster>) {
+pub async fn settle(cluster: &Cluster) {
     for host in &cluster.hosts {
-        if !clients::put_new(cluster, host).await {
+        if clients::put_new(cluster, host, Durability::Local).await != Some(Durability::Quorum) {
             cluster.checks.violation(format!("{} cannot write after all faults", host.name));
         }
     }

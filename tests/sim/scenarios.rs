@@ -5,14 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stegcluster::clock;
+use stegcluster::config::Preset;
 use stegcluster::ident::{RaftId, Term};
-use stegcluster::sim;
+use stegcluster::record::Durability;
+use stegcluster::sim::{self, random};
 
 use crate::clients;
 use crate::cluster::Cluster;
 use crate::faults::Fault;
+use crate::host::Host;
 use crate::properties::liveness;
 use crate::run::scenario;
+
+/// As on a real node that nobody configured.
+const SOLO_AFTER: Option<Duration> = Some(Preset::Lan.solo_after());
 
 /// Runs `body` on a healthy cluster of `hosts`, with several seeds, and all checks.
 fn with_cluster<F, Fut>(hosts: usize, body: F)
@@ -22,13 +28,13 @@ where
 {
     for seed in 1..=10 {
         let outcome = scenario(seed, None, move |_| async move {
-            let cluster = Arc::new(Cluster::new(hosts, Default::default()));
+            let cluster = Arc::new(Cluster::new(&vec![SOLO_AFTER; hosts], Default::default()));
             cluster.hosts.iter().for_each(|host| host.start());
             if liveness::await_whole(&cluster).await.is_some() {
                 // Long enough for every follower's watch to be held.
                 sim::pass(Duration::from_millis(500)).await;
                 for host in &cluster.hosts {
-                    clients::put_new(&cluster, host).await;
+                    clients::put_new(&cluster, host, Durability::Quorum).await;
                 }
                 body(Arc::clone(&cluster), cluster.leader().unwrap()).await;
             }
@@ -48,12 +54,13 @@ fn must(cluster: &Cluster, holds: bool, what: impl FnOnce() -> String) {
 async fn until_served(cluster: &Arc<Cluster>, gone: usize) -> f64 {
     let began = clock::now();
     let survivor = cluster.hosts[(gone + 1) % cluster.hosts.len()].clone();
-    while !clients::put_new(cluster, &survivor).await {}
+    while clients::put_new(cluster, &survivor, Durability::Quorum).await.is_none() {}
     clock::millis(began.elapsed())
 }
 
+/// Also where a node that is cut off from the leader alone serves alone meanwhile.
 fn agreed(cluster: &Cluster) -> Option<(RaftId, Term)> {
-    liveness::whole(cluster)
+    liveness::led(cluster)
 }
 
 /// Holds the leader to its term while `fault` lasts and after it.
@@ -172,7 +179,7 @@ fn a_wiped_node_comes_back_under_a_new_number() {
 fn without_a_majority_nothing_is_formed() {
     for seed in 1..=10 {
         let outcome = scenario(seed, None, |_| async {
-            let cluster = Arc::new(Cluster::new(3, Default::default()));
+            let cluster = Arc::new(Cluster::new(&[SOLO_AFTER; 3], Default::default()));
             for (a, b) in cluster.directions() {
                 cluster.cut(a, b);
             }
@@ -226,7 +233,7 @@ fn a_node_that_stops_answers_no_read_from_behind() {
         // It receives entries and applies them late.
         Fault::SlowDisk((leader + 1) % 3, 400).begin(&cluster).await;
         for _ in 0..3 {
-            clients::put_new(&cluster, &cluster.hosts[leader]).await;
+            clients::put_new(&cluster, &cluster.hosts[leader], Durability::Quorum).await;
         }
         let reading = {
             let (cluster, follower) = (Arc::clone(&cluster), follower.clone());
@@ -237,5 +244,47 @@ fn a_node_that_stops_answers_no_read_from_behind() {
         sim::pass(Duration::from_millis(20)).await;
         follower.stop();
         must(&cluster, reading.await.is_ok(), || "the reading client panicked".into());
+    });
+}
+
+/// Embeds through one host, one after the other.
+async fn embed_until(cluster: Arc<Cluster>, host: Arc<Host>, until: clock::Instant) {
+    while clock::now() < until {
+        sim::pass(Duration::from_millis(random::draw(|r| r.within(20..=150)))).await;
+        clients::put_new(&cluster, &host, Durability::Local).await;
+    }
+}
+
+#[test]
+fn both_sides_of_a_partition_embed_for_a_minute_and_nothing_is_lost_or_doubled() {
+    with_cluster(3, |cluster, leader| async move {
+        // In some runs the leader is cut off, in others one that follows it.
+        let alone = random::draw(|r| (leader + r.within(0..=2) as usize) % 3);
+        let known = cluster.checks.lock().records.acked();
+        Fault::Isolate(alone).begin(&cluster).await;
+        let until = clock::now() + Duration::from_secs(60);
+        let embed = |host: &Arc<Host>| {
+            crate::run::spawn(embed_until(Arc::clone(&cluster), Arc::clone(host), until))
+        };
+        let clients: Vec<_> = cluster.hosts.iter().map(embed).collect();
+        for client in clients {
+            must(&cluster, client.await.is_ok(), || "a client panicked".into());
+        }
+        let (majority, minority) = {
+            let records = &cluster.checks.lock().records;
+            (records.acked() - known, records.acked_alone())
+        };
+        must(&cluster, majority >= 800 && minority >= 400, || {
+            format!("only {majority} and {minority} embeds on the two sides in a minute")
+        });
+        let healed = clock::now();
+        Fault::Isolate(alone).end(&cluster).await;
+        liveness::await_whole(&cluster).await;
+        let ms = clock::millis(healed.elapsed());
+        println!("{majority} and {minority} embeds on the two sides; one ledger after {ms} ms");
+        must(&cluster, cluster.drained() == minority as u64, || {
+            format!("{} of {minority} journal entries were drained", cluster.drained())
+        });
+        crate::run::settle(&cluster).await;
     });
 }

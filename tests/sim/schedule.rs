@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stegcluster::config::Snapshots;
+use stegcluster::config::{Preset, Snapshots};
 use stegcluster::sim::random::Random;
 
 use crate::faults::Fault;
@@ -22,13 +22,22 @@ pub enum Mix {
     Power,
     /// Only partitions and frozen processes.
     Silence,
+    /// Only partitions that last, so that nodes serve alone.
+    Alone,
 }
+
+/// Episodes in a hundred that outlast the hosts' patience.
+const LONG: u64 = 25;
+/// Just over the longest election timeout, as the configuration requires.
+const SOON: Duration = Duration::from_millis(2100);
 
 /// See the module.
 pub struct Schedule {
     random: Random,
     mix: Mix,
     pub hosts: usize,
+    /// Of each host.
+    pub solo_after: Vec<Option<Duration>>,
     pub snapshots: Snapshots,
     pub episodes: u64,
     /// Polls in a thousand that are put off.
@@ -47,10 +56,11 @@ impl Schedule {
         } else {
             Snapshots::default()
         };
-        let episodes = random.within(3..=6);
+        let episodes = random.within(2..=5);
         let shuffle = *random.pick(&[0, 20, 100]);
         let delay_ms = *random.pick(&[0, 1, 1, 4]);
-        Self { random, mix, hosts, snapshots, episodes, shuffle, delay_ms }
+        let solo_after = solo_after(&mut random, hosts, mix);
+        Self { random, mix, hosts, solo_after, snapshots, episodes, shuffle, delay_ms }
     }
 
     pub fn millis(&mut self, shortest: u64, longest: u64) -> Duration {
@@ -92,9 +102,19 @@ impl Schedule {
                 faults.truncate(1);
             }
         }
-        let lasts =
-            if self.random.chance(30) { self.millis(10, 300) } else { self.millis(300, 5000) };
+        let lasts = self.duration();
         Episode { faults, lasts }
+    }
+
+    fn duration(&mut self) -> Duration {
+        let patience = self.solo_after.iter().flatten().max().copied();
+        let long = if self.mix == Mix::Alone { 100 } else { LONG };
+        match patience {
+            // Long enough for some to serve alone.
+            Some(patience) if self.random.chance(long) => patience + self.millis(0, 3000),
+            _ if self.random.chance(30) => self.millis(10, 300),
+            _ => self.millis(300, 5000),
+        }
     }
 
     fn fault(&mut self, leader: usize) -> Fault {
@@ -104,6 +124,7 @@ impl Schedule {
         let kind = match self.mix {
             Mix::All => self.random.within(all),
             Mix::Power => *self.random.pick(&[2, 3, 3, 15, 15]),
+            Mix::Alone => *self.random.pick(&[6, 7, 8, 9, 9, 10, 10, 11]),
             Mix::Silence => *self.random.pick(&[4, 4, 5, 6, 7, 8, 9, 10, 11]),
         };
         match kind {
@@ -129,4 +150,19 @@ impl Schedule {
             _ => Fault::KillAll,
         }
     }
+}
+
+/// After how long each host serves alone: never, soon, or as it is by default. An operator may
+/// have told them different things.
+fn solo_after(random: &mut Random, hosts: usize, mix: Mix) -> Vec<Option<Duration>> {
+    let soon = Some(SOON);
+    let default = Some(Preset::Lan.solo_after());
+    let all = match mix {
+        Mix::Alone => soon,
+        _ => *random.pick(&[None, soon, soon, default]),
+    };
+    if random.chance(75) {
+        return vec![all; hosts];
+    }
+    (0..hosts).map(|_| *random.pick(&[all, soon, default])).collect()
 }

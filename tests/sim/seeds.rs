@@ -15,9 +15,9 @@ use std::time::Duration;
 use crate::run::{Options, Outcome, Stats, run};
 
 /// Runs where nothing else is asked for.
-const RUNS: u64 = 400;
+const RUNS: u64 = 2000;
 /// Between two lines on how far it is.
-const PRINTED: u64 = 100;
+const PRINTED: u64 = 250;
 /// So many runs meet every kind of fault.
 const ENOUGH: u64 = 150;
 /// Kinds of faults that `schedule` draws.
@@ -61,6 +61,12 @@ impl Totals {
         let total = &mut self.stats;
         total.acked += stats.acked;
         total.unknown += stats.unknown;
+        total.solos += stats.solos;
+        total.acked_alone += stats.acked_alone;
+        total.drained += stats.drained;
+        total.conflicts += stats.conflicts;
+        total.refused_reads += stats.refused_reads;
+        total.hermits += stats.hermits;
         total.reads += stats.reads;
         total.elections += stats.elections;
         total.votes += stats.votes;
@@ -75,9 +81,11 @@ impl Totals {
     fn print(&self, took: Duration) {
         let Self { runs, stats } = self;
         println!(
-            "{runs} runs in {:.1} s ({:.0} a minute), {:.0} s simulated: {} records acknowledged, \
-             {} unknown, {} linearizable reads, {} elections, {} votes, {} calm times, \
-             healed within {:.1} s, faults {:?}",
+            "{runs} runs in {:.1} s ({:.0} a minute), {:.0} s simulated: {} records acknowledged by a \
+             quorum, {} unknown, {} linearizable reads, {} elections, {} votes, {} calm times, \
+             healed within {:.1} s, faults {:?}; nodes served alone {} times and acknowledged {} \
+             records, {} drained, {} of them under another id, {} linearizable reads refused, Raft \
+             left alone {} times",
             took.as_secs_f64(),
             *runs as f64 * 60.0 / took.as_secs_f64(),
             stats.simulated.as_secs_f64(),
@@ -89,6 +97,12 @@ impl Totals {
             stats.calm_times,
             stats.healed_within.as_secs_f64(),
             stats.faults,
+            stats.solos,
+            stats.acked_alone,
+            stats.drained,
+            stats.conflicts,
+            stats.refused_reads,
+            stats.hermits,
         );
     }
 }
@@ -144,6 +158,11 @@ fn every_property_holds_whatever_the_seed() {
     let stats = totals.stats;
     assert!(stats.acked > 0 && stats.reads > 0 && stats.votes > 0 && stats.calm_times > 0);
     if totals.runs >= ENOUGH {
+        assert!(
+            stats.solos > 0 && stats.acked_alone > 0 && stats.drained > 0,
+            "nobody served alone"
+        );
+        assert!(stats.conflicts > 0 && stats.refused_reads > 0 && stats.hermits > 0);
         assert_eq!(stats.faults.len(), KINDS, "not every kind of fault: {:?}", stats.faults);
     }
 }

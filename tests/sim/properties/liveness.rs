@@ -8,14 +8,24 @@ use stegcluster::ident::{RaftId, Term};
 use stegcluster::sim;
 
 use crate::cluster::Cluster;
+use crate::host::Running;
 
 /// From the end of the last fault. What takes longest is a wiped node's way back, and a
 /// kernel that sends again late.
 pub const BOUND: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The leader and term that all nodes agree on, if the cluster is whole.
+/// The leader and term that all nodes agree on, if the cluster is whole: what was
+/// acknowledged alone has reached the ledger, too.
 pub fn whole(cluster: &Cluster) -> Option<(RaftId, Term)> {
+    let alone =
+        |running: Running| running.core.solo.is_on() || running.core.journal.size().records > 0;
+    let mut running = cluster.hosts.iter().filter_map(|host| host.running());
+    led(cluster).filter(|_| !running.any(alone))
+}
+
+/// The leader and term that all nodes agree on, if all are voters and run.
+pub fn led(cluster: &Cluster) -> Option<(RaftId, Term)> {
     let mut agreed = None;
     for host in &cluster.hosts {
         let running = host.running()?;
@@ -65,12 +75,15 @@ fn describe(host: &std::sync::Arc<crate::host::Host>) -> String {
         .map(|m| format!("{}{}{}", m.name, m.raft_id, if m.voter { "" } else { " learner" }))
         .collect();
     format!(
-        "{} (member {:?}) sees leader {:?} of term {}, quorum {}, members {}",
+        "{} (member {:?}) sees leader {:?} of term {}, quorum {}, members {}, solo {}, {} in the \
+         journal",
         host.name,
         view.me.map(|me| me.0),
         view.leader.map(|leader| leader.0),
         view.term,
         view.quorum,
-        members.join(" ")
+        members.join(" "),
+        running.core.solo.is_on(),
+        running.core.journal.size().records
     )
 }

@@ -1,6 +1,7 @@
 //! What must hold in every run, one file a property. Each is told what happens and says
 //! what is wrong; the run is judged by the first that speaks.
 
+mod alone;
 mod evidence;
 mod formation;
 mod leaders;
@@ -9,16 +10,17 @@ mod reads;
 mod records;
 mod terms;
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use stegcluster::ident::{ClusterUuid, NodeName};
 use stegcluster::view::LeaderView;
 
+pub use self::alone::Alone;
 pub use self::evidence::Evidence;
 pub use self::formation::Formations;
 pub use self::leaders::Leaders;
-pub use self::reads::Reads;
-pub use self::records::Records;
+pub use self::reads::{Reads, Wanted};
+pub use self::records::{Records, Told};
 pub use self::terms::Terms;
 use crate::trace;
 
@@ -30,6 +32,7 @@ pub struct Checks {
 
 #[derive(Default)]
 pub struct Inner {
+    pub alone: Alone,
     pub leaders: Leaders,
     pub formations: Formations,
     pub terms: Terms,
@@ -45,7 +48,7 @@ impl Checks {
     }
 
     /// A node's view of who leads has changed.
-    pub fn saw(&self, node: &NodeName, cluster: Option<ClusterUuid>, view: &LeaderView) {
+    pub fn saw(&self, node: &NodeName, cluster: Option<ClusterUuid>, view: &Arc<LeaderView>) {
         let leader = view.leader.map_or(0, |leader| leader.0);
         trace::line(format_args!(
             "{node} sees leader {leader} of term {}, quorum {}, log {}, committed {}, applied {}",
@@ -53,12 +56,20 @@ impl Checks {
         ));
         let mut inner = self.lock();
         let found = [
+            inner.alone.saw(node, view),
             inner.leaders.saw(node, view),
             inner.terms.saw(node, view),
             cluster.and_then(|cluster| inner.formations.saw(node, cluster)),
             inner.evidence.weigh_votes(),
         ];
         inner.report(found.into_iter().flatten());
+    }
+
+    /// A cut ends, or a machine gets power.
+    pub fn everyone_may_be_heard(&self) {
+        let mut inner = self.lock();
+        let found = inner.alone.all_left();
+        inner.report(found);
     }
 
     /// The harness itself found something.

@@ -1,7 +1,9 @@
-//! Linearizable reads: what was acknowledged, or read by anyone, before a read began is in
-//! its answer. Records never change, so that this is all there is to it.
+//! Linearizable reads: what a quorum acknowledged, or anyone read, before a read began is in
+//! its answer, and on a node that acknowledged records alone those as well. Records never
+//! change, so that this is all there is to it. Stale reads show at least what their own node
+//! acknowledged alone, at any time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stegcluster::ident::RecordId;
 use stegcluster::sim::random;
@@ -18,6 +20,8 @@ pub struct Reads {
     known: BTreeSet<RecordId>,
     /// Submitted, and perhaps entered.
     unknown: Vec<RecordId>,
+    /// Acknowledged by a node alone, in that order.
+    own: BTreeMap<String, Vec<RecordId>>,
     pub answered: u32,
 }
 
@@ -25,10 +29,37 @@ pub struct Reads {
 pub struct Wanted {
     pub visible: Vec<RecordId>,
     pub perhaps: Vec<RecordId>,
+    /// What the node itself acknowledged alone.
+    pub own: Vec<RecordId>,
+}
+
+/// The newest of `all`, and some old ones.
+fn some_of(all: &[RecordId]) -> Vec<RecordId> {
+    let newest = all.len().saturating_sub(NEWEST);
+    let mut some = all[newest..].to_vec();
+    if newest > 0 {
+        for _ in 0..OLD {
+            some.push(random::draw(|r| r.pick(&all[..newest]).clone()));
+        }
+    }
+    some
 }
 
 impl Reads {
-    /// Acknowledged, or seen by a linearizable read.
+    /// Acknowledged by `node` alone.
+    pub fn visible_on(&mut self, node: &str, id: &RecordId) {
+        let own = self.own.entry(node.to_owned()).or_default();
+        if !own.contains(id) {
+            own.push(id.clone());
+        }
+    }
+
+    /// `node` has lost its disk.
+    pub fn forget(&mut self, node: &str) {
+        self.own.remove(node);
+    }
+
+    /// Acknowledged by a quorum, or seen by a linearizable read.
     pub fn visible(&mut self, id: &RecordId) {
         if self.known.insert(id.clone()) {
             self.visible.push(id.clone());
@@ -42,17 +73,11 @@ impl Reads {
         }
     }
 
-    /// A read begins now.
-    pub fn begin(&self) -> Wanted {
-        let newest = self.visible.len().saturating_sub(NEWEST);
-        let mut visible = self.visible[newest..].to_vec();
-        if newest > 0 {
-            for _ in 0..OLD {
-                visible.push(random::draw(|r| r.pick(&self.visible[..newest]).clone()));
-            }
-        }
+    /// A read on `node` begins now.
+    pub fn begin(&self, node: &str) -> Wanted {
         let perhaps = self.unknown.iter().rev().take(OLD).cloned().collect();
-        Wanted { visible, perhaps }
+        let own = self.own.get(node).map_or_else(Vec::new, |own| some_of(own));
+        Wanted { visible: some_of(&self.visible), perhaps, own }
     }
 
     /// A read on `node` ended: what it did not find, and what else it found.

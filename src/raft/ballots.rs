@@ -91,37 +91,39 @@ impl Ballots {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
+    use std::task::Poll;
+
+    use futures_util::poll;
 
     use super::*;
 
-    #[test]
-    fn a_ballot_counts_once_it_is_written() {
+    #[tokio::test]
+    async fn a_ballot_counts_once_it_is_written() {
         let ballots = Ballots::new(1);
         let written = ballots.cast(3);
         let mut durable = Box::pin(ballots.durable(3));
-        assert!(durable.as_mut().now_or_never().is_none());
+        assert!(poll!(durable.as_mut()).is_pending());
         written(Ok(()));
-        assert!(durable.now_or_never().unwrap().is_ok());
+        assert!(matches!(poll!(durable.as_mut()), Poll::Ready(Ok(()))));
     }
 
-    #[test]
-    fn a_later_ballot_voids_an_earlier_one() {
+    #[tokio::test]
+    async fn a_later_ballot_voids_an_earlier_one() {
         let ballots = Ballots::new(1);
         let _written = ballots.cast(3);
-        let durable = ballots.durable(3);
+        let mut durable = Box::pin(ballots.durable(3));
         let _later = ballots.cast(4);
-        assert!(durable.now_or_never().unwrap().is_err());
-        assert!(ballots.durable(4).now_or_never().is_none());
+        assert!(matches!(poll!(durable.as_mut()), Poll::Ready(Err(_))));
+        assert!(poll!(Box::pin(ballots.durable(4))).is_pending());
     }
 
-    #[test]
-    fn a_ballot_that_could_not_be_written_stops_everything_behind_it() {
+    #[tokio::test]
+    async fn a_ballot_that_could_not_be_written_stops_everything_behind_it() {
         let ballots = Ballots::new(1);
         let earlier = ballots.cast(3);
         let _later = ballots.cast(4);
         earlier(Err(StoreError::Io("no space left".into())));
         assert!(ballots.check().is_err());
-        assert!(ballots.durable(4).now_or_never().unwrap().is_err());
+        assert!(ballots.durable(4).await.is_err());
     }
 }

@@ -58,8 +58,8 @@ impl Told {
 /// A partition with one node on one side.
 struct Partition<'a> {
     alone: usize,
-    cut: &'a dyn Fn(),
-    mend: &'a dyn Fn(),
+    cut: &'a (dyn Fn() + Sync),
+    mend: &'a (dyn Fn() + Sync),
     /// Where a client must be that reaches the lone node.
     netns: Option<&'a str>,
 }

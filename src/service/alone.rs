@@ -34,7 +34,9 @@ impl LedgerOrJournal {
         if self.solo.is_on() {
             return self.alone(record, least).await;
         }
-        let record = self.waiting(&record.id).await?.unwrap_or(record);
+        let waiting = self.waiting(&record.id).await?;
+        let waited = waiting.is_some();
+        let record = waiting.unwrap_or(record);
         let submitted = tokio::select! {
             submitted = self.submitter.put(record.clone()) => submitted,
             () = self.solo.is(true) => return self.alone(record, least).await,
@@ -44,7 +46,9 @@ impl LedgerOrJournal {
             Err(SubmitError::NoQuorum { .. } | SubmitError::NotReady) if self.solo.is_on() => {
                 self.alone(record, least).await
             }
-            submitted => submitted,
+            // The ledger may have had it from here just now, and the id was there before.
+            submitted => submitted
+                .map(|submitted| Submitted { replayed: submitted.replayed || waited, ..submitted }),
         }
     }
 

@@ -2,6 +2,7 @@
 //! each. Only this room knows `anyhow`; only `exit` knows exit codes.
 
 mod bench;
+mod capacity;
 mod embed;
 pub mod exit;
 mod extract;
@@ -53,6 +54,7 @@ enum Command {
     FailoverDrill(failover_drill::FailoverDrillArgs),
     Embed(embed::EmbedArgs),
     Extract(extract::ExtractArgs),
+    Capacity(capacity::CapacityArgs),
     Records(records::RecordsArgs),
     #[command(hide = true)]
     Generate(generate::GenerateArgs),
@@ -85,6 +87,7 @@ pub fn run() -> ExitCode {
         Command::FailoverDrill(args) => failover_drill::run(args),
         Command::Embed(args) => embed::run(args),
         Command::Extract(args) => extract::run(args),
+        Command::Capacity(args) => capacity::run(args),
         Command::Records(args) => records::run(args),
         Command::Generate(args) => generate::run(&args),
         Command::Thaw(args) => thaw::run(&args),

@@ -62,6 +62,8 @@ pub struct ServiceParts {
     pub pool: Pool,
     /// The cover used where a request brings none.
     pub default_cover: Bytes,
+    /// Covers seen before.
+    pub covers: stego::Covers,
     pub metrics: Arc<Metrics>,
     /// Fed by `http`, read by `node` for its status.
     pub stats: RequestStats,

@@ -28,7 +28,7 @@ impl Bits {
     }
 
     /// Samples that `bytes` of payload take; the last may be used in part.
-    fn carriers(self, bytes: usize) -> usize {
+    pub fn carriers(self, bytes: usize) -> usize {
         (bytes * 8).div_ceil(usize::from(self.0))
     }
 }

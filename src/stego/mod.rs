@@ -3,25 +3,42 @@
 //! No async, no files, no network, and nothing of clusters: whoever calls runs this on
 //! a codec thread (`pool`). Begin with [`embed`]; the layout is in `docs/FORMAT.md`.
 
-mod cover;
+pub(crate) mod chunks;
+pub(crate) mod cover;
+mod covers;
 mod dataset;
 mod error;
+mod filter;
 mod frame;
+#[cfg(test)]
+mod hostile_tests;
+mod huffman;
 mod lsb;
+pub(crate) mod patch;
 mod png;
+pub(crate) mod prepared;
+pub(crate) mod rows;
 mod seal;
 mod sniff;
 #[cfg(test)]
+mod strip_tests;
+pub(crate) mod strips;
+#[cfg(test)]
 mod tests;
 
+pub use self::covers::{CoverFile, Covers, CoversReport};
 pub use self::dataset::dataset;
 pub use self::error::StegoError;
+pub use self::png::Png;
+pub use self::prepared::Metadata;
 pub use self::seal::Passphrase;
 pub use self::sniff::sniff_mime;
 
 use self::cover::{Shape, Source};
 use self::frame::{HEADER_BYTES, HEADER_CARRIERS, Header};
 use self::lsb::Bits;
+use self::patch::Patch;
+use self::rows::RowReader;
 use crate::api::codec::CoverInfo;
 use crate::limits;
 use crate::record::Method;
@@ -29,8 +46,7 @@ use crate::record::Method;
 /// What to hide, in what, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct EmbedParams<'a> {
-    /// A whole PNG, JPEG, WebP or BMP file.
-    pub cover: &'a [u8],
+    pub cover: CoverFile<'a>,
     /// At most [`limits::SECRET_BYTES_MAX`] bytes; may be empty.
     pub secret: &'a [u8],
     /// Encrypts and authenticates where given.
@@ -41,25 +57,27 @@ pub struct EmbedParams<'a> {
     /// The record's id. With equal parameters the result is equal, byte for byte, on
     /// any node; another seed gives other encryption keys.
     pub seed: &'a [u8],
+    pub metadata: Metadata,
 }
 
 /// A finished embed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stego {
     /// The stego image, a PNG of the cover's depth and channels.
-    pub png: Vec<u8>,
+    pub png: Png,
     /// The cover as embedded into; its capacity is for a secret sealed as this one was.
     pub cover_info: CoverInfo,
 }
 
 /// Hides `params.secret` in `params.cover`. Alpha samples stay as they are. With a
-/// passphrase this takes some 20 ms and 19 MiB for Argon2 alone.
+/// passphrase this takes some 20 ms and 19 MiB for Argon2 alone. A cover that `covers`
+/// holds is not read again; the result is the same, byte for byte.
 ///
 /// # Errors
 /// Any [`StegoError`] but [`StegoError::NoPayload`] and
 /// [`StegoError::UnsupportedVersion`]. A secret that does not fit is refused before
 /// the cover is decoded.
-pub fn embed(params: &EmbedParams<'_>) -> Result<Stego, StegoError> {
+pub fn embed(params: &EmbedParams<'_>, covers: &Covers) -> Result<Stego, StegoError> {
     match params.method {
         Method::Lsb => {}
         // No form asks for it: it does not parse.
@@ -70,12 +88,11 @@ pub fn embed(params: &EmbedParams<'_>) -> Result<Stego, StegoError> {
     if bytes > limits::SECRET_BYTES_MAX {
         return Err(StegoError::SecretTooLarge { bytes, max_bytes: limits::SECRET_BYTES_MAX });
     }
-    let source = Source::open(params.cover)?;
-    let shape = source.upright_shape();
+    let shape = covers.shape(&params.cover)?;
     let room = Room::new(&shape, bits, params.passphrase.is_some());
-    let packed = frame::pack(params.secret);
+    let packed = frame::pack(params.secret, room.capacity_bytes());
     room.check(packed.bytes.len())?;
-    let mut picture = source.decode_upright()?;
+    let cover = covers.prepared(&params.cover)?;
 
     let body_bytes = packed.bytes.len() + room.overhead_bytes - HEADER_BYTES;
     let header = Header {
@@ -87,40 +104,51 @@ pub fn embed(params: &EmbedParams<'_>) -> Result<Stego, StegoError> {
     };
     let body = match params.passphrase {
         Some(passphrase) => {
-            let salt = seal::salt(params.seed, crc32fast::hash(&picture.raster));
+            let salt = seal::salt(params.seed, cover.raster_crc());
             let plain = &packed.bytes;
             seal::seal(passphrase, &salt, params.seed, &header.prefix(), plain).into()
         }
         None => packed.bytes,
     };
+    let carriers = HEADER_CARRIERS + bits.carriers(body.len());
+    let rows = shape.rows_of_carriers(carriers) as usize;
+    let raster = &cover.picture().raster;
+    let mut patch = Patch { first_row: 0, rows: raster[..rows * shape.row_bytes()].to_vec() };
     let lattice = shape.lattice();
-    lattice.write(&mut picture.raster, 0, Bits::ONE, &header.encode(&body));
-    lattice.write(&mut picture.raster, HEADER_CARRIERS, bits, &body);
-    Ok(Stego { png: png::encode(&picture), cover_info: cover_info(&shape, bits, &room) })
+    lattice.write(&mut patch.rows, 0, Bits::ONE, &header.encode(&body));
+    lattice.write(&mut patch.rows, HEADER_CARRIERS, bits, &body);
+    let png = cover.encode(&patch, params.metadata);
+    Ok(Stego { png, cover_info: cover_info(&shape, bits, &room) })
 }
 
 /// Finds what [`embed`] hid. A payload sealed with a passphrase opens with no other,
 /// and one without a passphrase opens only where none is given: who asks with a
 /// passphrase wants to know that the bytes come from someone who has it.
 ///
+/// The picture is read as far as its payload goes; what is damaged after that is not
+/// looked at.
+///
 /// # Errors
 /// [`StegoError::NoPayload`] for no payload, a damaged one, and a wrong or missing
 /// passphrase alike; otherwise what is wrong with the picture.
 pub fn extract(picture: &[u8], passphrase: Option<&Passphrase>) -> Result<Vec<u8>, StegoError> {
-    let picture = Source::open(picture)?.decode()?;
-    let carriers = picture.shape.carriers();
-    if carriers < HEADER_CARRIERS as u64 {
+    let mut picture = RowReader::open(picture)?;
+    let shape = picture.shape();
+    if shape.carriers() < HEADER_CARRIERS as u64 {
         return Err(StegoError::NoPayload);
     }
-    let lattice = picture.shape.lattice();
-    let head = lattice.read(&picture.raster, 0, Bits::ONE, HEADER_BYTES);
+    let lattice = shape.lattice();
+    let top = picture.rows(shape.rows_of_carriers(HEADER_CARRIERS))?;
+    let head = lattice.read(top, 0, Bits::ONE, HEADER_BYTES);
     let (header, checksum) = Header::decode(&head)?;
-    let room = Room::new(&picture.shape, header.bits, false);
+    let room = Room::new(&shape, header.bits, false);
     if u64::from(header.body_bytes) > room.capacity_bytes() {
         return Err(StegoError::NoPayload);
     }
     let body_bytes = header.body_bytes as usize;
-    let body = lattice.read(&picture.raster, HEADER_CARRIERS, header.bits, body_bytes);
+    let carriers = HEADER_CARRIERS + header.bits.carriers(body_bytes);
+    let rows = picture.rows(shape.rows_of_carriers(carriers))?;
+    let body = lattice.read(rows, HEADER_CARRIERS, header.bits, body_bytes);
     if header.checksum(&body) != checksum {
         return Err(StegoError::NoPayload);
     }

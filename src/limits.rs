@@ -76,6 +76,10 @@ pub const LOG_CACHE_ENTRIES_MAX: usize = 8192;
 pub const EVENTS_MAX: usize = 1024;
 /// Most codec threads that can be configured. Beyond it: a configuration error.
 pub const CODEC_THREADS_MAX: usize = 1024;
+/// Largest configurable cache of covers, in MiB: a TiB. Beyond it: a configuration error.
+pub const COVER_CACHE_MIB_MAX: u64 = 1024 * 1024;
+/// Covers in the cache, however small. Beyond it: the one used longest ago is dropped.
+pub const COVERS_MAX: usize = 1024;
 /// Longest configurable interval of Raft or the detector, in milliseconds: an hour.
 /// Beyond it: a configuration error, and sums of timings cannot overflow.
 pub const TIMING_MS_MAX: u64 = 3_600_000;

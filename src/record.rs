@@ -22,6 +22,13 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
+
+    /// Of all parts, one after the other.
+    pub fn of_parts(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
+        let mut sum = Sha256::new();
+        parts.into_iter().for_each(|part| sum.update(part));
+        Self(sum.finalize().into())
+    }
 }
 
 impl fmt::Display for Digest {

@@ -24,8 +24,8 @@ pub use stop::{Interrupt, Stop, TripOnDrop};
 
 use crate::api::cluster::{AdminResponse, ClusterStatus, FailRequest, TransferRequest};
 use crate::api::codec::{
-    CapacityResponse, Consistency, EmbedResponse, ExtractResponse, IDEMPOTENCY_KEY, RecordView, RecordsResponse,
-    VerifyResponse,
+    CapacityResponse, Consistency, EmbedResponse, ExtractResponse, IDEMPOTENCY_KEY, RecordView,
+    RecordsResponse, VerifyResponse,
 };
 use crate::clock;
 use crate::ident::{RecordId, Term};

@@ -220,7 +220,14 @@ fn an_embed_sends_its_fields_and_its_key() {
     assert_eq!(client.embed_png(0, &id(), &request).unwrap().value, b"png");
     let sent = good.requests().remove(0);
     assert!(sent.starts_with("POST /api/embed HTTP/1.1\r\n"));
-    for part in ["accept: image/png", "name=\"bits\"", "the secret", "the cover", "name=\"passphrase\"", "key-1"] {
+    for part in [
+        "accept: image/png",
+        "name=\"bits\"",
+        "the secret",
+        "the cover",
+        "name=\"passphrase\"",
+        "key-1",
+    ] {
         assert!(sent.contains(part), "{part} is not in {sent}");
     }
     assert!(!sent.contains("name=\"method\""));

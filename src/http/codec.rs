@@ -33,8 +33,7 @@ const EMBED_FIELDS: &[(&str, Kind)] = &[
 ];
 const EXTRACT_FIELDS: &[(&str, Kind)] = &[("file", Kind::File), ("passphrase", Kind::Text)];
 const VERIFY_FIELDS: &[(&str, Kind)] = &[("file", Kind::File)];
-const CAPACITY_FIELDS: &[(&str, Kind)] =
-    &[
+const CAPACITY_FIELDS: &[(&str, Kind)] = &[
     ("cover", Kind::File),
     ("method", Kind::Text),
     ("bits", Kind::Text),
@@ -169,24 +168,27 @@ async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
         return Ok(embedded_png(&context, embedded));
     }
     let Embedded { record, png, cover_info, replayed, durability } = embedded;
-    let png_b64 = context.service.blocking(move || BASE64_STANDARD.encode(&png)).await;
-    Ok(reply::ok(&EmbedResponse {
+    let answer = EmbedResponse {
         request_id: record.id,
         node: context.service.node().clone(),
         method: record.method,
         cover_info,
         secret_size_bytes: record.secret_bytes,
         payload_size_bytes: record.stego_bytes,
-        stego_image_b64: Some(png_b64),
+        stego_image_b64: None,
         durability,
         sha256: record.stego_sha256,
         replayed,
-    }))
+    };
+    let body = context
+        .service
+        .blocking(move || reply::json_with_base64(&answer, "stego_image_b64", png.slices()));
+    Ok(reply::json_bytes(StatusCode::OK, body.await))
 }
 
 fn embedded_png(context: &Context, embedded: Embedded) -> Response {
     let Embedded { record, png, cover_info, replayed, durability } = embedded;
-    let mut response = reply::bytes(StatusCode::OK, "image/png", png);
+    let mut response = reply::slices(StatusCode::OK, "image/png", png.into_slices());
     let durability = match durability {
         Durability::Quorum => "quorum",
         Durability::Local => "local",

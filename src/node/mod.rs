@@ -268,6 +268,7 @@ impl Node {
             ledger: Arc::new(self.core.ledger(&client_rt)),
             pool: self.pool,
             default_cover: self.cover,
+            covers: stego::Covers::new(config.cover_cache_mib * 1024 * 1024),
             metrics: self.core.metrics,
             stats,
             status,

@@ -9,7 +9,7 @@ use crate::api::codec::CoverInfo;
 use crate::clock;
 use crate::ident::RecordId;
 use crate::record::{Digest, Durability, Method, Record};
-use crate::stego::{Codec, EmbedParams, Passphrase, Stego};
+use crate::stego::{Codec, CoverFile, EmbedParams, Metadata, Passphrase, Png, Stego};
 
 /// What a client wants hidden.
 pub struct EmbedRequest {
@@ -33,7 +33,7 @@ pub struct EmbedRequest {
 pub struct Embedded {
     pub record: Record,
     /// The stego image.
-    pub png: Bytes,
+    pub png: Png,
     pub cover_info: CoverInfo,
     /// True where the ledger had the record before.
     pub replayed: bool,
@@ -69,6 +69,18 @@ impl Service {
         .await
     }
 
+    /// Tells the metrics what the cache of covers did.
+    fn report_covers(&self) {
+        let metrics = &self.parts().metrics;
+        let stats = self.inner.codec.covers().report();
+        let lookups = |outcome| metrics.cover_lookups_total.with_label_values(&[outcome]);
+        lookups("hit").inc_by(stats.hits);
+        lookups("miss").inc_by(stats.misses);
+        metrics.covers_evicted_total.inc_by(stats.evictions);
+        metrics.covers.set(stats.covers as i64);
+        metrics.covers_bytes.set(stats.bytes as i64);
+    }
+
     async fn embed_now(&self, request: EmbedRequest) -> Result<Embedded, ServiceError> {
         let id = request.id.clone().unwrap_or_else(|| clock::fresh_time_ordered_uuid().into());
         let secret_bytes = request.secret.len() as u64;
@@ -80,7 +92,9 @@ impl Service {
         let (seed, least) = (id.clone(), request.least);
         let codec = Arc::clone(&self.inner.codec);
         let job = move || make(&codec, &request, &cover, cover_sha256, &seed);
-        let made = self.parts().pool.run(job).await??;
+        let made = self.parts().pool.run(job).await;
+        self.report_covers();
+        let made = made??;
         let record = Record {
             id,
             time_ms: clock::unix_ms(),
@@ -100,7 +114,7 @@ impl Service {
         }
         Ok(Embedded {
             record: entered,
-            png: made.stego.png.into(),
+            png: made.stego.png,
             cover_info: made.stego.cover_info,
             replayed: submitted.replayed,
             durability: submitted.durability,
@@ -115,15 +129,17 @@ fn make(
     cover_sha256: Option<Digest>,
     id: &RecordId,
 ) -> Result<Made, ServiceError> {
-    let stego = codec.embed(&EmbedParams {
-        cover,
+    let cover_sha256 = cover_sha256.unwrap_or_else(|| Digest::of(cover));
+    let params = EmbedParams {
+        cover: CoverFile { bytes: cover, sha256: cover_sha256 },
         secret: &request.secret,
         passphrase: request.passphrase.as_ref(),
         method: request.method,
         bits: request.bits,
         seed: id.as_str().as_bytes(),
-    })?;
-    let stego_sha256 = Digest::of(&stego.png);
-    let cover_sha256 = cover_sha256.unwrap_or_else(|| Digest::of(cover));
+        metadata: Metadata::Drop,
+    };
+    let stego = codec.embed(&params)?;
+    let stego_sha256 = Digest::of_parts(stego.png.slices());
     Ok(Made { stego, cover_sha256, stego_sha256 })
 }

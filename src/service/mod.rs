@@ -63,6 +63,8 @@ pub struct ServiceParts {
     pub pool: Pool,
     /// The cover used where a request brings none.
     pub default_cover: Bytes,
+    /// Covers seen before.
+    pub covers: stego::Covers,
     pub metrics: Arc<Metrics>,
     /// Fed by `http`, read by `node` for its status.
     pub stats: RequestStats,
@@ -89,7 +91,7 @@ impl Service {
     /// Digests the default cover, which for a large one takes some 100 ms. Starts a task
     /// that forgets keys of passphrases once they are old.
     pub fn new(parts: ServiceParts) -> Self {
-        let codec = Arc::new(Codec::default());
+        let codec = Arc::new(Codec::new(parts.covers.clone()));
         parts.rt.spawn_until_stop("key sweep", sweep_keys(Arc::clone(&codec)));
         let inner = Inner {
             default_cover_sha256: Digest::of(&parts.default_cover),

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::{env, fs};
 
 use stegcluster::record::Method;
-use stegcluster::stego::{Codec, EmbedParams, Passphrase, dataset};
+use stegcluster::stego::{Codec, CoverFile, Covers, EmbedParams, Metadata, Passphrase, dataset};
 
 const PACKAGES: [&str; 4] = ["numpy", "pypng", "pycryptodome", "argon2-cffi"];
 const PROBE: &str = "import numpy, png, Crypto.Cipher.ChaCha20_Poly1305, argon2";
@@ -39,27 +39,26 @@ fn the_independent_reader_finds_what_was_hidden() {
         reader.output().unwrap()
     };
 
-    let codec = Codec::default();
+    let codec = Codec::new(Covers::new(0));
     let text = b"all work and no play ".repeat(60);
-    let noise: Vec<u8> = (0..6000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> =
+        (0..6000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let picture = folder.path().join("stego.png");
     for (cover, secret) in covers().iter().zip([&text, &noise, &noise]) {
-        for (method, bits) in [
-            (Method::Lsb, 1),
-            (Method::Lsb, 3),
-            (Method::Spread, 1),
-            (Method::Adaptive, 1),
-        ] {
+        for (method, bits) in
+            [(Method::Lsb, 1), (Method::Lsb, 3), (Method::Spread, 1), (Method::Adaptive, 1)]
+        {
             for passphrase in [None, Some(&passphrase)] {
                 let stego = codec.embed(&EmbedParams {
-                    cover,
+                    cover: CoverFile::new(cover),
                     secret,
                     passphrase,
                     method: Some(method),
                     bits: Some(bits),
                     seed: b"reader",
+                    metadata: Metadata::Drop,
                 });
-                fs::write(&picture, stego.unwrap().png).unwrap();
+                fs::write(&picture, stego.unwrap().png.to_bytes()).unwrap();
                 let found = read(&picture, passphrase.is_some());
                 let said = String::from_utf8_lossy(&found.stderr);
                 let case = format!("{method} {bits} sealed {}: {said}", passphrase.is_some());
@@ -91,7 +90,7 @@ fn covers() -> [Vec<u8>; 3] {
         file
     };
     [
-        dataset(3).unwrap(),
+        dataset(3).unwrap().to_vec(),
         encode(png::ColorType::GrayscaleAlpha, png::BitDepth::Eight, 2),
         encode(png::ColorType::Rgb, png::BitDepth::Sixteen, 6),
     ]

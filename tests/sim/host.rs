@@ -85,6 +85,7 @@ impl Host {
             solo_after: None,
             supervise: false,
             codec_threads: 1,
+            cover_cache_mib: 0,
             log_format: LogFormat::Text,
             log_filter: "off".into(),
             timings: Timings::default(),

@@ -1,6 +1,7 @@
 //! The command line: the clap root, and what each subcommand does and prints, one file
 //! each. Only this room knows `anyhow`; only `exit` knows exit codes.
 
+mod analyze;
 mod bench;
 mod embed;
 pub mod exit;
@@ -54,6 +55,7 @@ enum Command {
     Embed(embed::EmbedArgs),
     Extract(extract::ExtractArgs),
     Records(records::RecordsArgs),
+    Analyze(analyze::AnalyzeArgs),
     #[command(hide = true)]
     Generate(generate::GenerateArgs),
     #[command(name = "_thaw", hide = true)]
@@ -86,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Embed(args) => embed::run(args),
         Command::Extract(args) => extract::run(args),
         Command::Records(args) => records::run(args),
+        Command::Analyze(args) => analyze::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Thaw(args) => thaw::run(&args),
     };

@@ -83,6 +83,8 @@ pub struct EmbedRequest<'a> {
     pub passphrase: Option<&'a str>,
     /// `None`: the node's default method.
     pub method: Option<&'a str>,
+    /// Ask for [`EmbedResponse::quality`].
+    pub report: bool,
 }
 
 /// Calls the nodes in [`Servers`]. A clone shares connections and what is known of the servers.
@@ -397,6 +399,9 @@ fn embed_form(id: &RecordId, request: &EmbedRequest<'_>) -> Outgoing {
     // Small fields first: a server that streams knows them before the files come.
     if let Some(method) = request.method {
         form = form.text("method", method);
+    }
+    if request.report {
+        form = form.text("report", "true");
     }
     if let Some(passphrase) = request.passphrase {
         form = form.text("passphrase", passphrase);

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Permit, Service, ServiceError};
+use crate::api::analysis::Quality;
 use crate::api::codec::CoverInfo;
 use crate::clock;
 use crate::ident::RecordId;
@@ -23,6 +24,8 @@ pub struct EmbedRequest {
     pub bits: u8,
     /// The least durability to be acknowledged with.
     pub least: Durability,
+    /// Also say what the embed changed, and what a steganalyst would find.
+    pub report: bool,
 }
 
 /// An acknowledged embed.
@@ -32,6 +35,8 @@ pub struct Embedded {
     /// The stego image.
     pub png: Bytes,
     pub cover_info: CoverInfo,
+    /// Where a report was asked for.
+    pub quality: Option<Quality>,
     /// True where the ledger had the record before.
     pub replayed: bool,
     /// How far this acknowledgement reaches.
@@ -43,6 +48,7 @@ struct Made {
     stego: Stego,
     cover_sha256: Digest,
     stego_sha256: Digest,
+    quality: Option<Quality>,
 }
 
 impl Service {
@@ -98,6 +104,7 @@ impl Service {
             record: entered,
             png: made.stego.png.into(),
             cover_info: made.stego.cover_info,
+            quality: made.quality,
             replayed: submitted.replayed,
             durability: submitted.durability,
         })
@@ -120,5 +127,13 @@ fn make(
     })?;
     let stego_sha256 = Digest::of(&stego.png);
     let cover_sha256 = cover_sha256.unwrap_or_else(|| Digest::of(cover));
-    Ok(Made { stego, cover_sha256, stego_sha256 })
+    // From the two files, not from the embed's own idea of what it changed: the report is
+    // about what is sent out.
+    let quality = if request.report {
+        let payload_bits = request.secret.len() as u64 * 8;
+        Some(stego::compare(cover, &stego.png, payload_bits)?)
+    } else {
+        None
+    };
+    Ok(Made { stego, cover_sha256, stego_sha256, quality })
 }

@@ -3,6 +3,7 @@
 //! No async, no files, no network, and nothing of clusters: whoever calls runs this on
 //! a codec thread (`pool`). Begin with [`embed`]; the layout is in `docs/FORMAT.md`.
 
+mod analysis;
 mod cover;
 mod dataset;
 mod error;
@@ -14,6 +15,7 @@ mod sniff;
 #[cfg(test)]
 mod tests;
 
+pub use self::analysis::{analyze, compare};
 pub use self::dataset::dataset;
 pub use self::error::StegoError;
 pub use self::seal::Passphrase;

@@ -3,7 +3,8 @@
 
 Takes photographs from Debian packages of wallpapers (or from folders of your own), scales them
 down at least by two, so that nothing of their JPEG compression is left, has a node of
-stegcluster on loopback hide random secrets in them, and asks what a steganalyst would, in three parts:
+stegcluster on loopback hide random secrets in them, and asks what a steganalyst would, in three
+parts:
 
   sealwatch  do its estimators agree with ours?
   estimates  sample pairs, RS and weighted stego image (`stegcluster analyze`) of whole
@@ -282,14 +283,14 @@ def estimates(args, photographs, colour, embedder):
         rows[method] = analyzed(args, pictures)
     samples = 1 if colour == "grey" else 3
     print(f"Estimates, {colour} pictures (true for lsb: {args.bpp / samples:.3f}): "
-          "mean ± standard deviation over the photographs")
+          "mean ± standard deviation over the photographs (lowest to highest)")
     print("| method | sample pairs | RS | WS | WS from the top | found |")
     print("|---|---|---|---|---|---|")
     for method, found in rows.items():
         cells = []
         for name in [*ESTIMATORS, "ws_from_top"]:
             values = [one[name] if name == "ws_from_top" else one[name]["rate"] for one in found]
-            cells.append(f"{statistics.mean(values):+.4f} ± {statistics.stdev(values):.4f}")
+            cells.append(spread(values))
         seen = sum(one["verdict"] == "found" for one in found)
         print(f"| {method} | {' | '.join(cells)} | {seen} of {len(found)} |")
     print(flush=True)
@@ -324,10 +325,15 @@ def agree_with_sealwatch(args, photographs):
     rows = [plane.reshape(1, -1) for plane in planes]
     pairs = [abs(ours["sample_pairs"]["rate"] - sealwatch.spa.attack(row))
              for ours, row in zip(analyzed(args, rows), rows)]
-    ws = [abs(ours["ws"]["rate"] - 2 * sealwatch.ws.attack(plane))
-          for ours, plane in zip(analyzed(args, planes), planes)]
-    print(f"sealwatch's estimates at a rate of 0.2: sample pairs differ by at most "
-          f"{max(pairs):.6f}, WS by {max(ws):.3f} (mean {statistics.mean(ws):.3f})\n", flush=True)
+    ours = [found["ws"]["rate"] for found in analyzed(args, planes)]
+    theirs = [2 * sealwatch.ws.attack(plane) for plane in planes]
+    print("At a rate of 0.2, sealwatch's sample pairs and ours differ by at most "
+          f"{max(pairs):.6f}. WS: sealwatch {spread(theirs)}, ours {spread(ours)}\n", flush=True)
+
+
+def spread(values):
+    return (f"{statistics.mean(values):+.4f} ± {statistics.stdev(values):.4f} "
+            f"({min(values):+.4f} to {max(values):+.4f})")
 
 
 # Part 2: a trained detector.

@@ -63,7 +63,9 @@ fn whole(c: &mut Criterion) {
             b.iter(|| codec.extract(black_box(&stego.png), passphrase));
         });
     }
-    group.bench_function("capacity", |b| b.iter(|| capacity(black_box(default_cover()), None, None, false)));
+    group.bench_function("capacity", |b| {
+        b.iter(|| capacity(black_box(default_cover()), None, None, false))
+    });
     group.bench_function("embed plain", |b| b.iter(|| plain_embed(black_box(&secret))));
     group.finish();
 }

@@ -10,9 +10,9 @@ use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::lsb::Bits;
 use super::error::StegoError;
 use super::keys::{Key, Master};
+use super::lsb::Bits;
 use crate::record::Method;
 
 pub(crate) const NONCE_BYTES: usize = 24;
@@ -238,7 +238,9 @@ mod tests {
         let newer = [3, 0, 1, 1, 0, 0, 0, 16];
         let refused = Facts::decode(newer, Method::Lsb);
         assert_eq!(refused, Err(StegoError::UnsupportedVersion { version: 3 }));
-        for unknown in [[2, 2, 1, 1, 0, 0, 0, 16], [2, 0, 1, 5, 0, 0, 0, 16], [2, 0, 2, 1, 0, 0, 0, 16]] {
+        for unknown in
+            [[2, 2, 1, 1, 0, 0, 0, 16], [2, 0, 1, 5, 0, 0, 0, 16], [2, 0, 2, 1, 0, 0, 0, 16]]
+        {
             assert_eq!(Facts::decode(unknown, Method::Lsb), Err(StegoError::NoPayload));
         }
     }

@@ -95,8 +95,7 @@ fn spread_out(reader: &mut RowReader<'_>, master: &Master) -> Result<Vec<u8>, St
     let shape = reader.shape();
     let field = field(&shape);
     let raster = reader.rows(shape.height)?;
-    let (head, places) =
-        spread::read_head(raster, &field, master).ok_or(StegoError::NoPayload)?;
+    let (head, places) = spread::read_head(raster, &field, master).ok_or(StegoError::NoPayload)?;
     let (facts, bytes) = checked_head(reader, master, &head, Method::Spread)?;
     let raster = reader.rows(shape.height)?;
     let nonce = envelope::nonce_of(&head);

@@ -19,7 +19,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::passphrase::Passphrase;
 use crate::clock::{self, Instant};
-use crate::limits::{KEYS_MAX, KEY_AGE_MAX};
+use crate::limits::{KEY_AGE_MAX, KEYS_MAX};
 
 /// OWASP's second recommendation for Argon2id (Password Storage Cheat Sheet): 19 MiB,
 /// two passes, one lane. About 20 ms, and little enough memory for each codec thread.
@@ -236,7 +236,8 @@ mod tests {
     #[test]
     fn a_full_cache_forgets_what_was_not_used_for_longest() {
         let cache = KeyCache::default();
-        let (name, other) = (cache.name(&phrase("a"), &[1; 16]), cache.name(&phrase("b"), &[1; 16]));
+        let (name, other) =
+            (cache.name(&phrase("a"), &[1; 16]), cache.name(&phrase("b"), &[1; 16]));
         let now = clock::now();
         let entry = |age_ms| Entry {
             master: Arc::new(Master::open()),

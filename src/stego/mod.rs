@@ -4,6 +4,7 @@
 //! a codec thread (`pool`). Begin with [`Codec`]; the layout is in `docs/FORMAT.md`.
 
 mod adaptive;
+mod analysis;
 mod cover;
 mod dataset;
 mod envelope;
@@ -28,6 +29,7 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use self::analysis::{analyze, compare};
 pub use self::dataset::dataset;
 pub use self::error::StegoError;
 pub use self::passphrase::Passphrase;

@@ -29,7 +29,11 @@ impl Plan {
     ///
     /// # Errors
     /// No such method, or one that cannot use so many bits.
-    pub fn new(method: Option<Method>, bits: Option<u8>, encrypted: bool) -> Result<Self, StegoError> {
+    pub fn new(
+        method: Option<Method>,
+        bits: Option<u8>,
+        encrypted: bool,
+    ) -> Result<Self, StegoError> {
         let method = method.unwrap_or(if encrypted { Method::Adaptive } else { Method::Lsb });
         let bits = Bits::new(bits.unwrap_or(1))?;
         match method {
@@ -224,7 +228,8 @@ mod tests {
         let cover = shape(200, 100);
         let adaptive = plan(Method::Adaptive, 1, true);
         let refused = Room::new(&cover, &adaptive).check(9000, &cover, &adaptive);
-        let Err(StegoError::CoverTooSmall { needed_bytes, available_bytes, fits, larger }) = refused
+        let Err(StegoError::CoverTooSmall { needed_bytes, available_bytes, fits, larger }) =
+            refused
         else {
             panic!("{refused:?}");
         };

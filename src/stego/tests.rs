@@ -149,7 +149,8 @@ fn exactly_the_capacity_fits_by_every_method() {
             let told = super::capacity(&cover, method, bits, passphrase.is_some()).unwrap();
             let available_bytes = told.cover.capacity_bytes;
             let by_method = told.methods.iter();
-            let same = by_method.filter(|held| (Some(held.method), Some(held.bits)) == (method, bits));
+            let same =
+                by_method.filter(|held| (Some(held.method), Some(held.bits)) == (method, bits));
             assert_eq!(same.map(|held| held.capacity_bytes).collect::<Vec<_>>(), [available_bytes]);
             let secret = noise(7, usize::try_from(available_bytes).unwrap() + 1);
             let asked =
@@ -321,8 +322,7 @@ fn with_a_passphrase_the_same_place_never_says_the_same() {
         .collect();
     for (index, head) in &heads {
         for (_, other) in heads.iter().filter(|(other, _)| other > index) {
-            let differing: u32 =
-                head.iter().zip(other).map(|(a, b)| (a ^ b).count_ones()).sum();
+            let differing: u32 = head.iter().zip(other).map(|(a, b)| (a ^ b).count_ones()).sum();
             assert!((140..245).contains(&differing), "{differing} of 384 bits differ");
         }
     }
@@ -393,7 +393,8 @@ fn a_new_payload_replaces_one_by_any_other_method() {
             for (second, _) in WAYS {
                 let by = |cover, secret, method, seed| {
                     let method = Some(method);
-                    let asked = EmbedParams { passphrase, method, seed, ..params(cover, secret, 1) };
+                    let asked =
+                        EmbedParams { passphrase, method, seed, ..params(cover, secret, 1) };
                     embed(&asked).unwrap().png
                 };
                 let once = by(&cover, b"first", first, b"1");

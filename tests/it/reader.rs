@@ -41,15 +41,13 @@ fn the_independent_reader_finds_what_was_hidden() {
 
     let codec = Codec::default();
     let text = b"all work and no play ".repeat(60);
-    let noise: Vec<u8> = (0..6000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> =
+        (0..6000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let picture = folder.path().join("stego.png");
     for (cover, secret) in covers().iter().zip([&text, &noise, &noise]) {
-        for (method, bits) in [
-            (Method::Lsb, 1),
-            (Method::Lsb, 3),
-            (Method::Spread, 1),
-            (Method::Adaptive, 1),
-        ] {
+        for (method, bits) in
+            [(Method::Lsb, 1), (Method::Lsb, 3), (Method::Spread, 1), (Method::Adaptive, 1)]
+        {
             for passphrase in [None, Some(&passphrase)] {
                 let stego = codec.embed(&EmbedParams {
                     cover,

@@ -139,7 +139,8 @@ impl Trellis {
             (0..HALF).min_by_key(|&state| self.least[state][lane]).unwrap_or(0)
         });
         let mut first = costs.columns.len();
-        let mut blocks = costs.widths.iter().map(|&w| usize::from(w).div_ceil(BLOCK)).sum::<usize>();
+        let mut blocks =
+            costs.widths.iter().map(|&w| usize::from(w).div_ceil(BLOCK)).sum::<usize>();
         for (&width, word) in costs.widths.iter().zip(wanted).rev() {
             for (lane, state) in states.iter_mut().enumerate() {
                 let bit = word >> (LANES - 1 - lane) & 1;

@@ -9,12 +9,10 @@ use std::io::Cursor;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use stegcluster::record::Method;
-use stegcluster::stego::{
-    EmbedParams, Passphrase, capacity, dataset, default_cover, embed, extract,
-};
+use stegcluster::stego::{Codec, EmbedParams, Passphrase, capacity, dataset, default_cover};
 
-/// Half of what the photograph holds at one bit per sample.
-const SECRET_BYTES: usize = 50_000;
+/// What the photograph holds by every method, and half of what most hold.
+const SECRET_BYTES: usize = 40_000;
 
 /// Bytes that do not compress: xorshift64 (Marsaglia 2003).
 fn secret() -> Vec<u8> {
@@ -29,13 +27,17 @@ fn secret() -> Vec<u8> {
         .collect()
 }
 
-fn params<'a>(secret: &'a [u8], bits: u8, passphrase: Option<&'a Passphrase>) -> EmbedParams<'a> {
+fn params<'a>(
+    secret: &'a [u8],
+    (method, bits): (Method, u8),
+    passphrase: Option<&'a Passphrase>,
+) -> EmbedParams<'a> {
     EmbedParams {
         cover: default_cover(),
         secret,
         passphrase,
-        method: Method::Lsb,
-        bits,
+        method: Some(method),
+        bits: Some(bits),
         seed: b"bench",
     }
 }
@@ -43,18 +45,27 @@ fn params<'a>(secret: &'a [u8], bits: u8, passphrase: Option<&'a Passphrase>) ->
 fn whole(c: &mut Criterion) {
     let secret = secret();
     let passphrase = Passphrase::new("correct horse".to_owned()).expect("13 bytes are allowed");
-    let mut group = c.benchmark_group("astronaut 512x512, 50 kB");
-    for (name, bits, passphrase) in
-        [("1 bit", 1, None), ("4 bits", 4, None), ("1 bit sealed", 1, Some(&passphrase))]
-    {
-        let params = params(&secret, bits, passphrase);
-        let stego = embed(&params).expect("50 kB fit in the photograph");
-        group.bench_function(format!("embed {name}"), |b| b.iter(|| embed(black_box(&params))));
+    let codec = Codec::default();
+    let mut group = c.benchmark_group("astronaut 512x512, 40 kB");
+    for (name, method, bits, passphrase) in [
+        ("lsb, 1 bit", Method::Lsb, 1, None),
+        ("lsb, 4 bits", Method::Lsb, 4, None),
+        ("lsb sealed", Method::Lsb, 1, Some(&passphrase)),
+        ("spread sealed", Method::Spread, 1, Some(&passphrase)),
+        ("adaptive sealed", Method::Adaptive, 1, Some(&passphrase)),
+    ] {
+        let params = params(&secret, (method, bits), passphrase);
+        let stego = codec.embed(&params).expect("40 kB fit in the photograph");
+        group.bench_function(format!("embed {name}"), |b| {
+            b.iter(|| codec.embed(black_box(&params)));
+        });
         group.bench_function(format!("extract {name}"), |b| {
-            b.iter(|| extract(black_box(&stego.png), passphrase));
+            b.iter(|| codec.extract(black_box(&stego.png), passphrase));
         });
     }
-    group.bench_function("capacity", |b| b.iter(|| capacity(black_box(default_cover()), 1, false)));
+    group.bench_function("capacity", |b| {
+        b.iter(|| capacity(black_box(default_cover()), None, None, false))
+    });
     group.bench_function("embed plain", |b| b.iter(|| plain_embed(black_box(&secret))));
     group.finish();
 }

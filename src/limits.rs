@@ -20,6 +20,13 @@ pub const DECODE_BYTES_MAX: u64 = 768 * 1024 * 1024;
 pub const SECRET_BYTES_MAX: u64 = BODY_BYTES_MAX;
 /// Longest passphrase, in bytes. Beyond it: 400.
 pub const PASSPHRASE_BYTES_MAX: usize = 1024;
+/// Keys kept that were derived from passphrases. Beyond it: the one not used for longest
+/// goes.
+pub const KEYS_MAX: usize = 1024;
+/// How long a derived key is kept. Beyond it: derived anew, some 20 ms.
+pub const KEY_AGE_MAX: Duration = Duration::from_secs(300);
+/// How often keys that are too old are looked for, so that none stays in an idle node.
+pub const KEY_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Jobs waiting for a codec thread. Beyond it: 503 with `Retry-After`.
 pub const POOL_QUEUE_MAX: usize = 256;

@@ -78,12 +78,15 @@ pub enum Durability {
 }
 
 /// How the secret was hidden. A further method is one more variant.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// Sequential least-significant bits.
-    #[default]
     Lsb,
+    /// Keyed positions, each changed by one where its bit is wrong (LSB matching).
+    Spread,
+    /// Where the picture's texture hides it best: syndrome-trellis codes with a HILL cost.
+    Adaptive,
     /// Nothing was hidden: a bare ledger entry, for benches and drills. No embed may
     /// ask for it, so it does not parse.
     None,
@@ -95,17 +98,21 @@ impl FromStr for Method {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "lsb" => Ok(Self::Lsb),
-            other => Err(format!("unknown method {other:?}; known: lsb")),
+            "spread" => Ok(Self::Spread),
+            "adaptive" => Ok(Self::Adaptive),
+            other => Err(format!("unknown method {other:?}; known: lsb, spread, adaptive")),
         }
     }
 }
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Lsb => f.write_str("lsb"),
-            Self::None => f.write_str("none"),
-        }
+        f.write_str(match self {
+            Self::Lsb => "lsb",
+            Self::Spread => "spread",
+            Self::Adaptive => "adaptive",
+            Self::None => "none",
+        })
     }
 }
 

@@ -14,12 +14,14 @@ use crate::api::analysis::Quality;
 use crate::client::EmbedRequest;
 use crate::clock;
 use crate::ident::RecordId;
+use crate::record::Method;
 
 /// Hide a file in a picture; the embed is entered in the ledger
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   stegcluster embed letter.pdf --out holiday.png
   stegcluster embed letter.pdf --cover photo.jpg --passphrase-file key.txt --out holiday.png
+  stegcluster embed letter.pdf --method lsb --bits 2 --out holiday.png
   stegcluster embed letter.pdf --cover photo.jpg --report --out holiday.png")]
 pub struct EmbedArgs {
     #[command(flatten)]
@@ -33,6 +35,14 @@ pub struct EmbedArgs {
     /// The picture to hide it in; the node's own if not given
     #[arg(long, value_name = "FILE")]
     cover: Option<PathBuf>,
+    /// lsb (in the lowest bits, in order; fastest), spread (all over the picture, by key) or
+    /// adaptive (where the picture's texture hides it best); by default adaptive with a
+    /// passphrase and lsb without
+    #[arg(long, value_name = "METHOD")]
+    method: Option<Method>,
+    /// Low bits of each colour sample to use, 1 to 4; more than 1 for lsb only
+    #[arg(long, value_name = "N")]
+    bits: Option<u8>,
     /// Encrypt with the passphrase on the first line of this file
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
@@ -61,7 +71,8 @@ pub fn run(args: EmbedArgs) -> anyhow::Result<ExitCode> {
         secret: &secret,
         cover: cover.as_deref(),
         passphrase: passphrase.as_deref(),
-        method: None,
+        method: args.method,
+        bits: args.bits,
         report: args.report,
     };
     let mut answer = match client.embed(0, &id, &request) {
@@ -82,8 +93,9 @@ pub fn run(args: EmbedArgs) -> anyhow::Result<ExitCode> {
         output::print(&output::json(embedded)?);
     } else {
         output::print(&format!(
-            "{} bytes hidden in {} ({} bytes); record {} by {}\n",
+            "{} bytes hidden by {} in {} ({} bytes); record {} by {}\n",
             embedded.secret_size_bytes,
+            embedded.method,
             args.out.display(),
             embedded.payload_size_bytes,
             embedded.request_id,

@@ -3,6 +3,7 @@
 
 mod analyze;
 mod bench;
+mod capacity;
 mod embed;
 pub mod exit;
 mod extract;
@@ -54,6 +55,7 @@ enum Command {
     FailoverDrill(failover_drill::FailoverDrillArgs),
     Embed(embed::EmbedArgs),
     Extract(extract::ExtractArgs),
+    Capacity(capacity::CapacityArgs),
     Records(records::RecordsArgs),
     Analyze(analyze::AnalyzeArgs),
     #[command(hide = true)]
@@ -87,6 +89,7 @@ pub fn run() -> ExitCode {
         Command::FailoverDrill(args) => failover_drill::run(args),
         Command::Embed(args) => embed::run(args),
         Command::Extract(args) => extract::run(args),
+        Command::Capacity(args) => capacity::run(args),
         Command::Records(args) => records::run(args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Generate(args) => generate::run(&args),

@@ -215,6 +215,7 @@ fn an_embed_sends_its_fields_and_its_key() {
         cover: Some(b"the cover"),
         passphrase: Some("pass"),
         method: None,
+        bits: Some(2),
         report: true,
     };
     assert_eq!(client.embed_png(0, &id(), &request).unwrap().value, b"png");
@@ -222,6 +223,7 @@ fn an_embed_sends_its_fields_and_its_key() {
     assert!(sent.starts_with("POST /api/embed HTTP/1.1\r\n"));
     let parts = [
         "accept: image/png",
+        "name=\"bits\"",
         "the secret",
         "the cover",
         "name=\"passphrase\"",

@@ -34,14 +34,17 @@ const EMBED_FIELDS: &[(&str, Kind)] = &[
 ];
 const EXTRACT_FIELDS: &[(&str, Kind)] = &[("file", Kind::File), ("passphrase", Kind::Text)];
 const VERIFY_FIELDS: &[(&str, Kind)] = &[("file", Kind::File)];
-const CAPACITY_FIELDS: &[(&str, Kind)] =
-    &[("cover", Kind::File), ("bits", Kind::Text), ("encrypted", Kind::Text)];
-
-const BITS_DEFAULT: u8 = 1;
+const CAPACITY_FIELDS: &[(&str, Kind)] = &[
+    ("cover", Kind::File),
+    ("method", Kind::Text),
+    ("bits", Kind::Text),
+    ("encrypted", Kind::Text),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CapacityQuery {
+    method: Option<Method>,
     bits: Option<u8>,
     encrypted: Option<bool>,
 }
@@ -157,8 +160,8 @@ async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
         secret: fields.required("file")?,
         cover: fields.take("cover").filter(|cover| !cover.is_empty()),
         passphrase: passphrase(&mut fields)?,
-        method: fields.parsed::<Method>("method")?.unwrap_or_default(),
-        bits: fields.parsed("bits")?.unwrap_or(BITS_DEFAULT),
+        method: fields.parsed("method")?,
+        bits: fields.parsed("bits")?,
         least,
         report: fields.parsed("report")?.unwrap_or(false),
     };
@@ -253,18 +256,18 @@ async fn verify(
 }
 
 async fn capacity_own(context: Context, query: CapacityQuery) -> Answer {
-    let bits = query.bits.unwrap_or(BITS_DEFAULT);
-    let encrypted = query.encrypted.unwrap_or(false);
-    Ok(reply::ok(&context.service.capacity(None, bits, encrypted).await?))
+    let CapacityQuery { method, bits, encrypted } = query;
+    let encrypted = encrypted.unwrap_or(false);
+    Ok(reply::ok(&context.service.capacity(None, method, bits, encrypted).await?))
 }
 
 async fn capacity_of(context: Context, form: FormData) -> Answer {
     let _permit = context.service.admit()?;
     let mut fields = Fields::read(form, CAPACITY_FIELDS).await?;
     let cover = fields.required("cover")?;
-    let bits = fields.parsed("bits")?.unwrap_or(BITS_DEFAULT);
+    let (method, bits) = (fields.parsed("method")?, fields.parsed("bits")?);
     let encrypted = fields.parsed("encrypted")?.unwrap_or(false);
-    Ok(reply::ok(&context.service.capacity(Some(cover), bits, encrypted).await?))
+    Ok(reply::ok(&context.service.capacity(Some(cover), method, bits, encrypted).await?))
 }
 
 async fn commit(context: Context, headers: HeaderMap) -> Answer {

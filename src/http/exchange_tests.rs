@@ -145,7 +145,7 @@ async fn a_secret_goes_in_and_comes_out() {
     );
     assert_eq!(
         (json["durability"].as_str(), json["method"].as_str()),
-        (Some("quorum"), Some("lsb"))
+        (Some("quorum"), Some("adaptive"))
     );
     assert_eq!(json["cover_info"]["width"], 320);
 
@@ -212,6 +212,7 @@ async fn malformed_forms_are_refused_by_name() {
         (&[file, ("bits", b"nine")], "the field `bits`"),
         (&[file, ("bits", b"9")], "9 bits per sample"),
         (&[file, ("method", b"none")], "unknown method \"none\""),
+        (&[file, ("method", b"spread"), ("bits", b"2")], "spread uses one bit of a sample, not 2"),
         (&[file, ("method", &long)], "longer than 4096 bytes"),
         (&[file, ("passphrase", b"\xff")], "UTF-8"),
     ];

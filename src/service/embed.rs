@@ -1,5 +1,7 @@
 //! Hide a secret in a cover, and enter it in the ledger before it is acknowledged.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{Permit, Service, ServiceError};
@@ -8,7 +10,7 @@ use crate::api::codec::CoverInfo;
 use crate::clock;
 use crate::ident::RecordId;
 use crate::record::{Digest, Durability, Method, Record};
-use crate::stego::{self, EmbedParams, Passphrase, Stego};
+use crate::stego::{self, Codec, EmbedParams, Passphrase, Stego};
 
 /// What a client wants hidden.
 pub struct EmbedRequest {
@@ -19,9 +21,10 @@ pub struct EmbedRequest {
     /// `None`: the node's own.
     pub cover: Option<Bytes>,
     pub passphrase: Option<Passphrase>,
-    pub method: Method,
-    /// Low bits of each colour sample to use.
-    pub bits: u8,
+    /// `None`: the best hidden one with a passphrase, the fastest without.
+    pub method: Option<Method>,
+    /// Low bits of each colour sample to use; `None`: 1.
+    pub bits: Option<u8>,
     /// The least durability to be acknowledged with.
     pub least: Durability,
     /// Also say what the embed changed, and what a steganalyst would find.
@@ -80,14 +83,15 @@ impl Service {
             None => (self.parts().default_cover.clone(), Some(self.inner.default_cover_sha256)),
         };
         let cover_bytes = cover.len() as u64;
-        let (seed, method, least) = (id.clone(), request.method, request.least);
-        let made =
-            self.parts().pool.run(move || make(&request, &cover, cover_sha256, &seed)).await??;
+        let (seed, least) = (id.clone(), request.least);
+        let codec = Arc::clone(&self.inner.codec);
+        let job = move || make(&codec, &request, &cover, cover_sha256, &seed);
+        let made = self.parts().pool.run(job).await??;
         let record = Record {
             id,
             time_ms: clock::unix_ms(),
             node: self.parts().node.clone(),
-            method,
+            method: made.stego.method,
             secret_bytes,
             cover_bytes,
             stego_bytes: made.stego.png.len() as u64,
@@ -112,12 +116,13 @@ impl Service {
 }
 
 fn make(
+    codec: &Codec,
     request: &EmbedRequest,
     cover: &[u8],
     cover_sha256: Option<Digest>,
     id: &RecordId,
 ) -> Result<Made, ServiceError> {
-    let stego = stego::embed(&EmbedParams {
+    let stego = codec.embed(&EmbedParams {
         cover,
         secret: &request.secret,
         passphrase: request.passphrase.as_ref(),

@@ -18,8 +18,8 @@ fn request(id: Option<&str>, secret: &'static [u8]) -> EmbedRequest {
         secret: Bytes::from_static(secret),
         cover: None,
         passphrase: None,
-        method: Method::Lsb,
-        bits: 1,
+        method: Some(Method::Lsb),
+        bits: Some(1),
         least: Durability::Local,
         report: false,
     }
@@ -165,7 +165,7 @@ async fn dataset_pictures_are_kept_and_numbers_checked() {
 async fn a_cover_too_small_says_what_is_missing() {
     let bench = Bench::new();
     let service = &bench.service;
-    let available = service.capacity(None, 1, false).await.unwrap().capacity_bytes;
+    let available = service.capacity(None, None, None, false).await.unwrap().cover.capacity_bytes;
     // Noise, which compression cannot make fit.
     let mut noise = 1_u64;
     let secret: Vec<u8> = (0..=available)
@@ -177,8 +177,9 @@ async fn a_cover_too_small_says_what_is_missing() {
     let mut request = request(None, b"");
     request.secret = secret.into();
     let refused = service.embed(request, service.admit().unwrap()).await;
-    let Err(ServiceError::Stego(StegoError::CoverTooSmall { needed_bytes, available_bytes })) =
-        refused
+    let Err(ServiceError::Stego(StegoError::CoverTooSmall {
+        needed_bytes, available_bytes, ..
+    })) = refused
     else {
         panic!("{refused:?}");
     };

@@ -31,9 +31,24 @@ impl Shape {
         usize::from(self.colours + u8::from(self.alpha)) * usize::from(self.sample_bytes)
     }
 
+    pub fn pixels(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+
+    /// Bytes of a row of the raster.
+    pub fn row_bytes(&self) -> usize {
+        self.width as usize * self.pixel_bytes()
+    }
+
     /// Colour samples, each of which can carry payload bits.
     pub fn carriers(&self) -> u64 {
-        u64::from(self.width) * u64::from(self.height) * u64::from(self.colours)
+        self.pixels() * u64::from(self.colours)
+    }
+
+    /// Rows from the top that the first `count` carriers lie in.
+    pub fn rows_of_carriers(&self, count: usize) -> u32 {
+        let in_row = u64::from(self.width) * u64::from(self.colours);
+        u32::try_from((count as u64).div_ceil(in_row)).unwrap_or(u32::MAX)
     }
 
     pub fn lattice(&self) -> Lattice {

@@ -179,7 +179,7 @@ mod tests {
         let mut digests = BTreeSet::new();
         for index in 0..PICTURES {
             let picture = dataset(index).unwrap();
-            let info = capacity(&picture, 1, true).unwrap();
+            let info = capacity(&picture, None, None, true).unwrap().cover;
             assert!(info.capacity_bytes >= 10_000, "picture {index}: {info:?}");
             digests.insert(Digest::of(&picture));
         }

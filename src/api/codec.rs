@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::analysis::Quality;
 use crate::ident::{NodeName, RecordId};
 use crate::record::{Digest, Durability, Method, Record};
 
@@ -48,7 +49,7 @@ pub struct CapacityResponse {
 }
 
 /// Answer to `POST /api/embed`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EmbedResponse {
     /// The record's id.
     pub request_id: RecordId,
@@ -68,6 +69,9 @@ pub struct EmbedResponse {
     pub sha256: Digest,
     /// True where this id was in the ledger already.
     pub replayed: bool,
+    /// Where the client asked for a report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
 }
 
 /// Answer to `POST /api/extract`.

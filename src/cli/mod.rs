@@ -1,6 +1,7 @@
 //! The command line: the clap root, and what each subcommand does and prints, one file
 //! each. Only this room knows `anyhow`; only `exit` knows exit codes.
 
+mod analyze;
 mod bench;
 mod capacity;
 mod embed;
@@ -56,6 +57,7 @@ enum Command {
     Extract(extract::ExtractArgs),
     Capacity(capacity::CapacityArgs),
     Records(records::RecordsArgs),
+    Analyze(analyze::AnalyzeArgs),
     #[command(hide = true)]
     Generate(generate::GenerateArgs),
     #[command(name = "_thaw", hide = true)]
@@ -89,6 +91,7 @@ pub fn run() -> ExitCode {
         Command::Extract(args) => extract::run(args),
         Command::Capacity(args) => capacity::run(args),
         Command::Records(args) => records::run(args),
+        Command::Analyze(args) => analyze::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Thaw(args) => thaw::run(&args),
     };

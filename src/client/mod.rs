@@ -85,6 +85,8 @@ pub struct EmbedRequest<'a> {
     pub method: Option<Method>,
     /// Low bits of each colour sample to use; `None`: the node's choice.
     pub bits: Option<u8>,
+    /// Ask for [`EmbedResponse::quality`].
+    pub report: bool,
 }
 
 /// Calls the nodes in [`Servers`]. A clone shares connections and what is known of the servers.
@@ -421,6 +423,9 @@ fn embed_form(id: &RecordId, request: &EmbedRequest<'_>) -> Outgoing {
     }
     if let Some(bits) = request.bits {
         form = form.text("bits", &bits.to_string());
+    }
+    if request.report {
+        form = form.text("report", "true");
     }
     if let Some(passphrase) = request.passphrase {
         form = form.text("passphrase", passphrase);

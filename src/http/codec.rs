@@ -30,6 +30,7 @@ const EMBED_FIELDS: &[(&str, Kind)] = &[
     ("passphrase", Kind::Text),
     ("method", Kind::Text),
     ("bits", Kind::Text),
+    ("report", Kind::Text),
 ];
 const EXTRACT_FIELDS: &[(&str, Kind)] = &[("file", Kind::File), ("passphrase", Kind::Text)];
 const VERIFY_FIELDS: &[(&str, Kind)] = &[("file", Kind::File)];
@@ -162,12 +163,18 @@ async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
         method: fields.parsed("method")?,
         bits: fields.parsed("bits")?,
         least,
+        report: fields.parsed("report")?.unwrap_or(false),
     };
+    let as_png = reply::prefers(&headers, "image/png");
+    if as_png && request.report {
+        let cause = "a report comes as JSON: leave out `report`, or ask for application/json";
+        return Err(HttpError::BadRequest(cause.into()));
+    }
     let embedded = context.service.embed(request, permit).await?;
-    if reply::prefers(&headers, "image/png") {
+    if as_png {
         return Ok(embedded_png(&context, embedded));
     }
-    let Embedded { record, png, cover_info, replayed, durability } = embedded;
+    let Embedded { record, png, cover_info, quality, replayed, durability } = embedded;
     let answer = EmbedResponse {
         request_id: record.id,
         node: context.service.node().clone(),
@@ -179,6 +186,7 @@ async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
         durability,
         sha256: record.stego_sha256,
         replayed,
+        quality,
     };
     let body = context
         .service
@@ -187,7 +195,7 @@ async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
 }
 
 fn embedded_png(context: &Context, embedded: Embedded) -> Response {
-    let Embedded { record, png, cover_info, replayed, durability } = embedded;
+    let Embedded { record, png, cover_info, quality: _, replayed, durability } = embedded;
     let mut response = reply::slices(StatusCode::OK, "image/png", png.into_slices());
     let durability = match durability {
         Durability::Quorum => "quorum",

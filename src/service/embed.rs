@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Permit, Service, ServiceError};
+use crate::api::analysis::Quality;
 use crate::api::codec::CoverInfo;
 use crate::clock;
 use crate::ident::RecordId;
 use crate::record::{Digest, Durability, Method, Record};
-use crate::stego::{Codec, CoverFile, EmbedParams, Metadata, Passphrase, Png, Stego};
+use crate::stego::{self, Codec, CoverFile, EmbedParams, Metadata, Passphrase, Png, Stego};
 
 /// What a client wants hidden.
 pub struct EmbedRequest {
@@ -26,6 +27,8 @@ pub struct EmbedRequest {
     pub bits: Option<u8>,
     /// The least durability to be acknowledged with.
     pub least: Durability,
+    /// Also say what the embed changed, and what a steganalyst would find.
+    pub report: bool,
 }
 
 /// An acknowledged embed.
@@ -35,6 +38,8 @@ pub struct Embedded {
     /// The stego image.
     pub png: Png,
     pub cover_info: CoverInfo,
+    /// Where a report was asked for.
+    pub quality: Option<Quality>,
     /// True where the ledger had the record before.
     pub replayed: bool,
     /// How far this acknowledgement reaches.
@@ -46,6 +51,7 @@ struct Made {
     stego: Stego,
     cover_sha256: Digest,
     stego_sha256: Digest,
+    quality: Option<Quality>,
 }
 
 impl Service {
@@ -116,6 +122,7 @@ impl Service {
             record: entered,
             png: made.stego.png,
             cover_info: made.stego.cover_info,
+            quality: made.quality,
             replayed: submitted.replayed,
             durability: submitted.durability,
         })
@@ -141,5 +148,13 @@ fn make(
     };
     let stego = codec.embed(&params)?;
     let stego_sha256 = Digest::of_parts(stego.png.slices());
-    Ok(Made { stego, cover_sha256, stego_sha256 })
+    // From the two files, not from the embed's own idea of what it changed: the report is
+    // about what is sent out.
+    let quality = if request.report {
+        let payload_bits = request.secret.len() as u64 * 8;
+        Some(stego::compare(cover, &stego.png.to_bytes(), payload_bits)?)
+    } else {
+        None
+    };
+    Ok(Made { stego, cover_sha256, stego_sha256, quality })
 }

@@ -21,6 +21,7 @@ fn request(id: Option<&str>, secret: &'static [u8]) -> EmbedRequest {
         method: Some(Method::Lsb),
         bits: Some(1),
         least: Durability::Local,
+        report: false,
     }
 }
 
@@ -46,6 +47,22 @@ async fn an_embed_is_in_the_ledger_and_comes_back_out_of_the_picture() {
     let permit = service.admit().unwrap();
     let verified = service.verify(png, Consistency::Linearizable, permit).await.unwrap();
     assert_eq!(verified.record, Some(embedded.record));
+}
+
+#[tokio::test]
+async fn a_report_comes_where_it_was_asked_for() {
+    let bench = Bench::new();
+    let service = &bench.service;
+    let embed = |report| {
+        let request = EmbedRequest { report, ..request(None, b"attack at dawn") };
+        service.embed(request, service.admit().unwrap())
+    };
+    assert_eq!(embed(false).await.unwrap().quality, None);
+    let quality = embed(true).await.unwrap().quality.unwrap();
+    // 16 bytes of header and 14 of secret; half of the bits are what they should be already.
+    assert!((60..180).contains(&quality.changed_samples), "{quality:?}");
+    assert!(quality.psnr_db.unwrap() > 80.0, "{quality:?}");
+    assert_eq!(quality.bits_per_pixel, 14.0 * 8.0 / (512.0 * 512.0));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! a codec thread (`pool`). Begin with [`Codec`]; the layout is in `docs/FORMAT.md`.
 
 pub(crate) mod adaptive;
+mod analysis;
 pub(crate) mod chunks;
 pub(crate) mod cover;
 mod covers;
@@ -38,6 +39,7 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use self::analysis::{analyze, compare};
 pub use self::covers::{CoverFile, Covers, CoversReport};
 pub use self::dataset::dataset;
 pub use self::error::StegoError;

@@ -34,7 +34,7 @@ pub struct CapacityArgs {
 /// The picture could not be read, or Ctrl-C not be caught.
 pub fn run(args: CapacityArgs) -> anyhow::Result<ExitCode> {
     let (client, _) = args.servers.client(Duration::from_secs(60))?;
-    let cover = args.cover.as_ref().map(read).transpose()?;
+    let cover = args.cover.as_deref().map(read).transpose()?;
     let answer = match client.capacity(0, cover.as_deref(), args.passphrase) {
         Ok(answer) => answer.value,
         Err(error) => return Ok(output::fail(code_of(&error), &error)),

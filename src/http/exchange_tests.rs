@@ -178,6 +178,26 @@ async fn a_secret_goes_in_and_comes_out() {
 }
 
 #[tokio::test]
+async fn a_report_is_part_of_the_json_where_it_is_asked_for() {
+    let fixture = Fixture::new();
+    let fields: &[Field<'_>] = &[("file", b"hidden"), ("method", b"lsb"), ("report", b"true")];
+    let quality = fixture.form("/api/embed", &[], fields).await.json()["quality"].take();
+    assert!(quality["changed_samples"].as_u64().unwrap() > 0, "{quality}");
+    assert!(quality["psnr_db"].as_f64().unwrap() > 60.0, "{quality}");
+    assert!(quality["advice"][0].as_str().unwrap().contains("comparing the two"), "{quality}");
+    for picture in ["before", "after"] {
+        for name in ["sample_pairs", "rs", "ws"] {
+            assert!(quality[picture][name]["rate"].is_f64(), "{picture} {name}: {quality}");
+        }
+    }
+    let without = fixture.form("/api/embed", &[], &fields[..2]).await.json();
+    assert_eq!(without.get("quality"), None);
+    let as_png = fixture.form("/api/embed", &[("accept", "image/png")], fields).await.problem();
+    assert_eq!(as_png.0, 400, "{}", as_png.2);
+    assert!(as_png.2.contains("a report comes as JSON"), "{}", as_png.2);
+}
+
+#[tokio::test]
 async fn the_ledger_is_read_in_pages_and_by_id() {
     let fixture = Fixture::new();
     for id in ["a", "b:1", "c"] {

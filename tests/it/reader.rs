@@ -64,8 +64,11 @@ fn the_independent_reader_finds_what_was_hidden() {
                 let case = format!("{method} {bits} sealed {}: {said}", passphrase.is_some());
                 assert!(found.status.success(), "{case}");
                 assert!(found.stdout == *secret, "{case}");
-                let refused = read(&picture, passphrase.is_none());
-                assert_eq!(refused.status.code(), Some(1), "{case}");
+                // One way round and the other; each takes a second.
+                if bits == 1 && secret == &text {
+                    let refused = read(&picture, passphrase.is_none());
+                    assert_eq!(refused.status.code(), Some(1), "{case}");
+                }
             }
         }
     }

@@ -19,13 +19,15 @@ SIM_BUILD := --locked --profile sim $(SIM_DIR)
 SIM := $(SIM_FLAGS) $(CARGO) test $(SIM_BUILD) --test sim -- --nocapture
 STATIC_TARGET := x86_64-unknown-linux-gnu
 STATIC := $(TARGET_DIR)/$(STATIC_TARGET)/release/stegcluster
+FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
+FUZZ := PATH="$(BUILD_PATH)" RUSTFLAGS= cargo +nightly fuzz run
 # Tools that the checks need are compiled here, once.
 TOOLS_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stegcluster/tools
 
-.PHONY: help demo test sim soak build static check audit bench clean setup cargo-deny
+.PHONY: help demo test sim soak build static check audit bench bench-codec fuzz clean setup cargo-deny
 
 help: ## Show this list (the default)
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
 
 demo: setup ## Build, then kill the leader of a local cluster five times under load
 	$(CARGO) run --locked --release -- failover-drill --local 3 --iterations 5
@@ -62,6 +64,14 @@ check: setup cargo-deny ## Formatting, lints, licenses and sources of dependenci
 
 audit: setup cargo-deny ## Known vulnerabilities of dependencies; needs the network
 	$(CARGO) deny check advisories
+
+bench-codec: setup ## Measure the codec on a photograph of 1920x1080
+	$(CARGO) bench --locked --bench codec
+
+fuzz: ## Fuzz the codec for FUZZ_SECONDS a target (60); needs a nightly Rust
+	@for target in $(FUZZ_TARGETS); do mkdir -p fuzz/corpus/$$target && \
+	  $(FUZZ) $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	  -max_total_time=$(or $(FUZZ_SECONDS),60) -max_len=4096 -timeout=10 || exit 1; done
 
 bench: setup ## Run the micro-benchmarks
 	$(CARGO) bench --locked

@@ -16,8 +16,14 @@ _stegcluster() {
             ",$1")
                 cmd="stegcluster"
                 ;;
+            stegcluster,analyze)
+                cmd="stegcluster__subcmd__analyze"
+                ;;
             stegcluster,bench)
                 cmd="stegcluster__subcmd__bench"
+                ;;
+            stegcluster,capacity)
+                cmd="stegcluster__subcmd__capacity"
                 ;;
             stegcluster,embed)
                 cmd="stegcluster__subcmd__embed"
@@ -56,8 +62,22 @@ _stegcluster() {
 
     case "${cmd}" in
         stegcluster)
-            opts="-h -V --help --version serve status kill-leader transfer-leader bench failover-drill embed extract records"
+            opts="-h -V --help --version serve status kill-leader transfer-leader bench failover-drill embed extract capacity records analyze"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__analyze)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -115,8 +135,30 @@ _stegcluster() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        stegcluster__subcmd__capacity)
+            opts="-h --servers --cover --passphrase --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cover)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         stegcluster__subcmd__embed)
-            opts="-o -h --servers --out --cover --passphrase-file --id --json --help"
+            opts="-o -h --servers --out --cover --method --bits --passphrase-file --id --report --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -135,6 +177,14 @@ _stegcluster() {
                     return 0
                     ;;
                 --cover)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --method)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bits)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -34,7 +34,9 @@ complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "bench" -d '
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "failover-drill" -d 'Kill the leader under load, again and again, and account for every acknowledged record'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "embed" -d 'Hide a file in a picture; the embed is entered in the ledger'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "extract" -d 'Get the file back that is hidden in a picture'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "capacity" -d 'Show how much a picture can hide, by each method'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "records" -d 'Read the ledger: who embedded what, when, with which digest'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "analyze" -d 'Estimate how much is hidden in the lowest bits of pictures, as a steganalyst would'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l id -d 'This node\'s name [default: n1]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l peers -d 'All nodes by client address, this one included or not; the Raft port is the client port less 3080 unless given after a slash' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l config -d 'A cluster.yaml with any of these settings' -r -F
@@ -92,8 +94,11 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" 
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -s o -l out -d 'Where to write the picture (a PNG)' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l cover -d 'The picture to hide it in; the node\'s own if not given' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l method -d 'lsb (in the lowest bits, in order; fastest), spread (all over the picture, by key) or adaptive (where the picture\'s texture hides it best); by default adaptive with a passphrase and lsb without' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l bits -d 'Low bits of each colour sample to use, 1 to 4; more than 1 for lsb only' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l passphrase-file -d 'Encrypt with the passphrase on the first line of this file' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l id -d 'The record\'s id, to repeat an embed whose outcome is unknown' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l report -d 'Also say what was changed, and what a steganalyst would find in the picture'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l json -d 'Print the answer as JSON, without the picture'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -s h -l help -d 'Print help'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
@@ -101,6 +106,11 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -s o -l
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l passphrase-file -d 'Decrypt with the passphrase on the first line of this file' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l json -d 'Print the answer as JSON, without the file'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -s h -l help -d 'Print help'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l cover -d 'The picture; the node\'s own if not given' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l passphrase -d 'For a secret with a passphrase'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l json -d 'Print JSON instead of a table'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -s h -l help -d 'Print help'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get" -s h -l help -d 'Print help'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get" -f -a "list" -d 'List records in the order of their ids'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get" -f -a "get" -d 'Show one record'
@@ -114,3 +124,5 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __f
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from get" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from get" -l json -d 'Print JSON instead of a table'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand analyze" -l json -d 'Print JSON instead of a table, with the estimates of each colour channel'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand analyze" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -20,6 +20,13 @@ pub const DECODE_BYTES_MAX: u64 = 768 * 1024 * 1024;
 pub const SECRET_BYTES_MAX: u64 = BODY_BYTES_MAX;
 /// Longest passphrase, in bytes. Beyond it: 400.
 pub const PASSPHRASE_BYTES_MAX: usize = 1024;
+/// Keys kept that were derived from passphrases. Beyond it: the one not used for longest
+/// goes.
+pub const KEYS_MAX: usize = 1024;
+/// How long a derived key is kept. Beyond it: derived anew, some 20 ms.
+pub const KEY_AGE_MAX: Duration = Duration::from_secs(300);
+/// How often keys that are too old are looked for, so that none stays in an idle node.
+pub const KEY_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Jobs waiting for a codec thread. Beyond it: 503 with `Retry-After`.
 pub const POOL_QUEUE_MAX: usize = 256;
@@ -69,6 +76,10 @@ pub const LOG_CACHE_ENTRIES_MAX: usize = 8192;
 pub const EVENTS_MAX: usize = 1024;
 /// Most codec threads that can be configured. Beyond it: a configuration error.
 pub const CODEC_THREADS_MAX: usize = 1024;
+/// Largest configurable cache of covers, in MiB: a TiB. Beyond it: a configuration error.
+pub const COVER_CACHE_MIB_MAX: u64 = 1024 * 1024;
+/// Covers in the cache, however small. Beyond it: the one used longest ago is dropped.
+pub const COVERS_MAX: usize = 1024;
 /// Longest configurable interval of Raft or the detector, in milliseconds: an hour.
 /// Beyond it: a configuration error, and sums of timings cannot overflow.
 pub const TIMING_MS_MAX: u64 = 3_600_000;

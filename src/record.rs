@@ -23,6 +23,13 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Of all parts, one after the other.
+    pub fn of_parts(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
+        let mut sum = Sha256::new();
+        parts.into_iter().for_each(|part| sum.update(part));
+        Self(sum.finalize().into())
+    }
+
     /// Calls `read` with the digits. Every record that is written or sent has two digests, so
     /// this is free of allocation, and reading one again is too.
     fn as_hex<T>(&self, read: impl FnOnce(&str) -> T) -> T {
@@ -107,12 +114,15 @@ pub enum Durability {
 }
 
 /// How the secret was hidden. A further method is one more variant.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// Sequential least-significant bits.
-    #[default]
     Lsb,
+    /// Keyed positions, each changed by one where its bit is wrong (LSB matching).
+    Spread,
+    /// Where the picture's texture hides it best: syndrome-trellis codes with a HILL cost.
+    Adaptive,
     /// Nothing was hidden: a bare ledger entry, for benches and drills. No embed may
     /// ask for it, so it does not parse.
     None,
@@ -124,17 +134,21 @@ impl FromStr for Method {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "lsb" => Ok(Self::Lsb),
-            other => Err(format!("unknown method {other:?}; known: lsb")),
+            "spread" => Ok(Self::Spread),
+            "adaptive" => Ok(Self::Adaptive),
+            other => Err(format!("unknown method {other:?}; known: lsb, spread, adaptive")),
         }
     }
 }
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Lsb => f.write_str("lsb"),
-            Self::None => f.write_str("none"),
-        }
+        f.write_str(match self {
+            Self::Lsb => "lsb",
+            Self::Spread => "spread",
+            Self::Adaptive => "adaptive",
+            Self::None => "none",
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::analysis::Quality;
 use crate::ident::{NodeName, RecordId};
 use crate::record::{Digest, Durability, Method, Record};
 
@@ -24,8 +25,31 @@ pub struct CoverInfo {
     pub capacity_bytes: u64,
 }
 
-/// Answer to `POST /api/embed`.
+/// What a cover can carry by one method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MethodCapacity {
+    pub method: Method,
+    /// Low bits of each colour sample that are used.
+    pub bits: u8,
+    /// Largest secret that certainly fits, in bytes, before compression.
+    pub capacity_bytes: u64,
+}
+
+/// Answer to `GET` and `POST /api/capacity`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapacityResponse {
+    /// For the method and the bits that were asked for.
+    #[serde(flatten)]
+    pub cover: CoverInfo,
+    pub method: Method,
+    /// True where this is for a secret with a passphrase.
+    pub encrypted: bool,
+    /// By each method, the best hidden first.
+    pub methods: Vec<MethodCapacity>,
+}
+
+/// Answer to `POST /api/embed`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EmbedResponse {
     /// The record's id.
     pub request_id: RecordId,
@@ -45,6 +69,9 @@ pub struct EmbedResponse {
     pub sha256: Digest,
     /// True where this id was in the ledger already.
     pub replayed: bool,
+    /// Where the client asked for a report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
 }
 
 /// Answer to `POST /api/extract`.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::codec::MethodCapacity;
 use crate::ident::NodeName;
 
 /// Stable names of what went wrong. `http::error` alone maps them to a status.
@@ -27,6 +28,13 @@ pub enum Code {
     Internal,
 }
 
+/// Sides of a cover, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverSize {
+    pub width: u32,
+    pub height: u32,
+}
+
 /// Body of every error answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -37,6 +45,12 @@ pub struct Problem {
     pub needed_bytes: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available_bytes: Option<u64>,
+    /// Ways in which the cover would hold the secret, the best hidden first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fits: Option<Vec<MethodCapacity>>,
+    /// A cover in the same proportion that would hold it the way it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cover_size_needed: Option<CoverSize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_leader: Option<NodeName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,6 +64,8 @@ impl Problem {
             code,
             needed_bytes: None,
             available_bytes: None,
+            fits: None,
+            cover_size_needed: None,
             current_leader: None,
             leader_address: None,
         }

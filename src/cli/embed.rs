@@ -1,6 +1,6 @@
 //! `stegcluster embed`: hide a file in a picture.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,16 +9,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::servers::{ServersArgs, code_of};
-use super::{exit, output};
+use super::{analyze, exit, output};
+use crate::api::analysis::Quality;
 use crate::client::EmbedRequest;
 use crate::clock;
 use crate::ident::RecordId;
+use crate::record::Method;
 
 /// Hide a file in a picture; the embed is entered in the ledger
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   stegcluster embed letter.pdf --out holiday.png
-  stegcluster embed letter.pdf --cover photo.jpg --passphrase-file key.txt --out holiday.png")]
+  stegcluster embed letter.pdf --cover photo.jpg --passphrase-file key.txt --out holiday.png
+  stegcluster embed letter.pdf --method lsb --bits 2 --out holiday.png
+  stegcluster embed letter.pdf --cover photo.jpg --report --out holiday.png")]
 pub struct EmbedArgs {
     #[command(flatten)]
     servers: ServersArgs,
@@ -31,12 +35,23 @@ pub struct EmbedArgs {
     /// The picture to hide it in; the node's own if not given
     #[arg(long, value_name = "FILE")]
     cover: Option<PathBuf>,
+    /// lsb (in the lowest bits, in order; fastest), spread (all over the picture, by key) or
+    /// adaptive (where the picture's texture hides it best); by default adaptive with a
+    /// passphrase and lsb without
+    #[arg(long, value_name = "METHOD")]
+    method: Option<Method>,
+    /// Low bits of each colour sample to use, 1 to 4; more than 1 for lsb only
+    #[arg(long, value_name = "N")]
+    bits: Option<u8>,
     /// Encrypt with the passphrase on the first line of this file
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// The record's id, to repeat an embed whose outcome is unknown
     #[arg(long, value_name = "ID")]
     id: Option<RecordId>,
+    /// Also say what was changed, and what a steganalyst would find in the picture
+    #[arg(long)]
+    report: bool,
     /// Print the answer as JSON, without the picture
     #[arg(long)]
     json: bool,
@@ -49,14 +64,16 @@ pub struct EmbedArgs {
 pub fn run(args: EmbedArgs) -> anyhow::Result<ExitCode> {
     let (client, _) = args.servers.client(Duration::from_secs(60))?;
     let secret = read(&args.secret)?;
-    let cover = args.cover.as_ref().map(read).transpose()?;
+    let cover = args.cover.as_deref().map(read).transpose()?;
     let passphrase = passphrase(args.passphrase_file.as_ref())?;
     let id = args.id.unwrap_or_else(|| clock::fresh_time_ordered_uuid().into());
     let request = EmbedRequest {
         secret: &secret,
         cover: cover.as_deref(),
         passphrase: passphrase.as_deref(),
-        method: None,
+        method: args.method,
+        bits: args.bits,
+        report: args.report,
     };
     let mut answer = match client.embed(0, &id, &request) {
         Ok(answer) => answer,
@@ -76,22 +93,42 @@ pub fn run(args: EmbedArgs) -> anyhow::Result<ExitCode> {
         output::print(&output::json(embedded)?);
     } else {
         output::print(&format!(
-            "{} bytes hidden in {} ({} bytes); record {} by {}\n",
+            "{} bytes hidden by {} in {} ({} bytes); record {} by {}\n",
             embedded.secret_size_bytes,
+            embedded.method,
             args.out.display(),
             embedded.payload_size_bytes,
             embedded.request_id,
             embedded.node
         ));
+        if let Some(quality) = &embedded.quality {
+            output::print(&report(quality));
+        }
     }
     Ok(ExitCode::from(exit::OK))
+}
+
+/// The report for people.
+fn report(quality: &Quality) -> String {
+    let changed = format!(
+        "{} samples changed ({:.3} %), {:.4} bits per pixel, PSNR {}\n\n",
+        quality.changed_samples,
+        quality.changed_fraction * 100.0,
+        quality.bits_per_pixel,
+        quality.psnr_db.map_or_else(|| "infinite".to_owned(), |psnr| format!("{psnr:.1} dB")),
+    );
+    let rows = [("cover", &quality.before), ("result", &quality.after)]
+        .map(|(name, estimates)| analyze::estimates_row(vec![name.to_owned()], estimates));
+    let head = [&["PICTURE"], analyze::ESTIMATES_HEAD].concat();
+    let advice: String = quality.advice.iter().map(|line| format!("\n{line}\n")).collect();
+    changed + &output::table(&head, &rows) + &advice
 }
 
 /// A whole file.
 ///
 /// # Errors
 /// Names the file.
-pub(super) fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 

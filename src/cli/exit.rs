@@ -31,6 +31,9 @@ pub const LOST: u8 = 1;
 /// `failover-drill`: nothing was lost, but a target was missed.
 pub const TARGET_MISSED: u8 = 2;
 
+/// `analyze`: every picture was read, and in one there is a payload.
+pub const PAYLOAD_FOUND: u8 = 3;
+
 const WRONG_USAGE: Meaning = (USAGE, "wrong usage");
 const NOBODY: Meaning = (UNREACHABLE, "no server could be reached");
 
@@ -94,6 +97,15 @@ pub const TABLE: &[(&str, &[Meaning])] = &[
     ("embed", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),
     ("extract", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),
     ("records", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),
+    (
+        "analyze",
+        &[
+            (OK, "no payload was found in any picture"),
+            (FAILED, "a picture could not be read; the others were analyzed"),
+            WRONG_USAGE,
+            (PAYLOAD_FOUND, "a payload was found in a picture"),
+        ],
+    ),
 ];
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The command line: the clap root, and what each subcommand does and prints, one file
 //! each. Only this room knows `anyhow`; only `exit` knows exit codes.
 
+mod analyze;
 mod bench;
+mod capacity;
 mod embed;
 pub mod exit;
 mod extract;
@@ -53,7 +55,9 @@ enum Command {
     FailoverDrill(failover_drill::FailoverDrillArgs),
     Embed(embed::EmbedArgs),
     Extract(extract::ExtractArgs),
+    Capacity(capacity::CapacityArgs),
     Records(records::RecordsArgs),
+    Analyze(analyze::AnalyzeArgs),
     #[command(hide = true)]
     Generate(generate::GenerateArgs),
     #[command(name = "_thaw", hide = true)]
@@ -85,7 +89,9 @@ pub fn run() -> ExitCode {
         Command::FailoverDrill(args) => failover_drill::run(args),
         Command::Embed(args) => embed::run(args),
         Command::Extract(args) => extract::run(args),
+        Command::Capacity(args) => capacity::run(args),
         Command::Records(args) => records::run(args),
+        Command::Analyze(args) => analyze::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Thaw(args) => thaw::run(&args),
     };

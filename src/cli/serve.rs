@@ -59,6 +59,9 @@ pub struct ServeArgs {
     /// Threads that embed and extract [default: one for each core]
     #[arg(long, value_name = "NUMBER")]
     codec_threads: Option<String>,
+    /// Memory for covers seen before, in MiB; 0 keeps none [default: 256]
+    #[arg(long, value_name = "MIB")]
+    cover_cache_mib: Option<String>,
     /// How log lines are written: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -88,6 +91,7 @@ impl ServeArgs {
             ("--solo-after", key::SOLO_AFTER, &self.solo_after),
             ("--timings", key::PRESET, &self.timings),
             ("--codec-threads", key::CODEC_THREADS, &self.codec_threads),
+            ("--cover-cache-mib", key::COVER_CACHE_MIB, &self.cover_cache_mib),
             ("--log-format", key::LOG_FORMAT, &self.log_format),
             ("--log", key::LOG_FILTER, &self.log),
         ];

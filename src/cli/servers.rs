@@ -114,6 +114,7 @@ mod tests {
         check::<crate::cli::failover_drill::FailoverDrillArgs>();
         check::<crate::cli::embed::EmbedArgs>();
         check::<crate::cli::extract::ExtractArgs>();
+        check::<crate::cli::capacity::CapacityArgs>();
         check::<crate::cli::records::RecordsArgs>();
     }
 }

@@ -24,12 +24,12 @@ pub use stop::{Interrupt, Stop, TripOnDrop};
 
 use crate::api::cluster::{AdminResponse, ClusterStatus, FailRequest, TransferRequest};
 use crate::api::codec::{
-    Consistency, EmbedResponse, ExtractResponse, IDEMPOTENCY_KEY, RecordView, RecordsResponse,
-    VerifyResponse,
+    CapacityResponse, Consistency, EmbedResponse, ExtractResponse, IDEMPOTENCY_KEY, RecordView,
+    RecordsResponse, VerifyResponse,
 };
 use crate::clock;
 use crate::ident::{RecordId, Term};
-use crate::record::Record;
+use crate::record::{Method, Record};
 use exchange::{Outgoing, Reply, exchange};
 use multipart::Form;
 use retry::{Against, choose, pause};
@@ -81,8 +81,12 @@ pub struct EmbedRequest<'a> {
     /// `None`: the node's default cover.
     pub cover: Option<&'a [u8]>,
     pub passphrase: Option<&'a str>,
-    /// `None`: the node's default method.
-    pub method: Option<&'a str>,
+    /// `None`: the node's choice.
+    pub method: Option<Method>,
+    /// Low bits of each colour sample to use; `None`: the node's choice.
+    pub bits: Option<u8>,
+    /// Ask for [`EmbedResponse::quality`].
+    pub report: bool,
 }
 
 /// Calls the nodes in [`Servers`]. A clone shares connections and what is known of the servers.
@@ -156,6 +160,25 @@ impl Client {
         let outgoing = picture_form("/api/extract", picture, passphrase)
             .header("accept", "application/octet-stream");
         self.call(first, &outgoing, |reply| Ok(reply.body))
+    }
+
+    /// What a cover can carry by each method; of the node's own for `None`. The secret stays
+    /// here.
+    pub fn capacity(
+        &self,
+        first: usize,
+        cover: Option<&[u8]>,
+        encrypted: bool,
+    ) -> Result<Answer<CapacityResponse>, CallError> {
+        let outgoing = match cover {
+            None => Outgoing::get(format!("/api/capacity?encrypted={encrypted}")),
+            Some(cover) => {
+                let form = Form::new().text("encrypted", &encrypted.to_string());
+                let (content_type, body) = form.file("cover", cover).finish();
+                Outgoing::post("/api/capacity", &content_type, body)
+            }
+        };
+        self.call(first, &outgoing, |reply| reply.json())
     }
 
     /// Is this picture in the ledger?
@@ -396,7 +419,13 @@ fn embed_form(id: &RecordId, request: &EmbedRequest<'_>) -> Outgoing {
     let mut form = Form::new();
     // Small fields first: a server that streams knows them before the files come.
     if let Some(method) = request.method {
-        form = form.text("method", method);
+        form = form.text("method", &method.to_string());
+    }
+    if let Some(bits) = request.bits {
+        form = form.text("bits", &bits.to_string());
+    }
+    if request.report {
+        form = form.text("report", "true");
     }
     if let Some(passphrase) = request.passphrase {
         form = form.text("passphrase", passphrase);

@@ -215,11 +215,22 @@ fn an_embed_sends_its_fields_and_its_key() {
         cover: Some(b"the cover"),
         passphrase: Some("pass"),
         method: None,
+        bits: Some(2),
+        report: true,
     };
     assert_eq!(client.embed_png(0, &id(), &request).unwrap().value, b"png");
     let sent = good.requests().remove(0);
     assert!(sent.starts_with("POST /api/embed HTTP/1.1\r\n"));
-    for part in ["accept: image/png", "the secret", "the cover", "name=\"passphrase\"", "key-1"] {
+    let parts = [
+        "accept: image/png",
+        "name=\"bits\"",
+        "the secret",
+        "the cover",
+        "name=\"passphrase\"",
+        "name=\"report\"\r\n\r\ntrue",
+        "key-1",
+    ];
+    for part in parts {
         assert!(sent.contains(part), "{part} is not in {sent}");
     }
     assert!(!sent.contains("name=\"method\""));

@@ -46,6 +46,8 @@ pub struct ServeConfig {
     pub supervise: bool,
     /// Threads for the codec; at least 1.
     pub codec_threads: usize,
+    /// Memory for covers seen before, in MiB.
+    pub cover_cache_mib: u64,
     pub log_format: LogFormat,
     /// A level or tracing directives.
     pub log_filter: String,

@@ -48,6 +48,7 @@ settings! {
     SOLO_AFTER = "solo_after": "Time without a quorum until the node serves alone, or never.";
     SUPERVISE = "supervise": "Restart the node when it crashes: true or false.";
     CODEC_THREADS = "codec_threads": "Threads that embed and extract.";
+    COVER_CACHE_MIB = "cover_cache_mib": "Memory for covers seen before, in MiB; 0 keeps none.";
     LOG_FORMAT = "log.format": "text or json.";
     LOG_FILTER = "log.filter": "A level such as info, or tracing directives.";
     PRESET = "timings.preset": "Where the other timings begin: lan, or wan for nodes far apart.";
@@ -490,7 +491,7 @@ log: {format: json, filter: debug}
             (
                 "cluster: x\nlisten_on: y\n",
                 "c.yaml line 2: unknown key `listen_on`; known here: cluster, id, listen, raft_listen, \
-                 nodes, data_dir, cover, solo_after, supervise, codec_threads, log, timings, snapshots",
+                 nodes, data_dir, cover, solo_after, supervise, codec_threads, cover_cache_mib, log, timings, snapshots",
             ),
             (
                 "log:\n  colour: red\n",

@@ -18,6 +18,8 @@ const ID_DEFAULT: &str = "n1";
 const CLUSTER_DEFAULT: &str = "stegcluster";
 /// `{id}` keeps nodes that share a machine apart.
 const DATA_DIR_DEFAULT: &str = "./data/{id}";
+/// Some 25 photographs of 1920x1080, which take 10 MB each.
+const COVER_CACHE_MIB_DEFAULT: u64 = 256;
 const LOG_FILTER_DEFAULT: &str = "info";
 /// Names the file where `--config` does not.
 const CONFIG_VARIABLE: &str = "STEGCLUSTER_CONFIG";
@@ -153,6 +155,9 @@ pub fn resolve(layers: &Layers) -> Result<Resolved, ConfigError> {
     let supervise = merge.parsed(key::SUPERVISE, false, bool::to_string, yes_or_no)?.value;
     let codec_threads =
         merge.whole(key::CODEC_THREADS, cores(), 1, limits::CODEC_THREADS_MAX)?.value;
+    let cover_cache_mib = merge
+        .whole(key::COVER_CACHE_MIB, COVER_CACHE_MIB_DEFAULT, 0, limits::COVER_CACHE_MIB_MAX)?
+        .value;
     let log_format =
         merge.parsed(key::LOG_FORMAT, LogFormat::default(), show_format, str::parse)?.value;
     let log_filter = merge.text(key::LOG_FILTER, LOG_FILTER_DEFAULT, |text| {
@@ -176,6 +181,7 @@ pub fn resolve(layers: &Layers) -> Result<Resolved, ConfigError> {
         solo_after: solo_after.value,
         supervise,
         codec_threads,
+        cover_cache_mib,
         log_format,
         log_filter: log_filter.value,
         timings,

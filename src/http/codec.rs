@@ -30,17 +30,21 @@ const EMBED_FIELDS: &[(&str, Kind)] = &[
     ("passphrase", Kind::Text),
     ("method", Kind::Text),
     ("bits", Kind::Text),
+    ("report", Kind::Text),
 ];
 const EXTRACT_FIELDS: &[(&str, Kind)] = &[("file", Kind::File), ("passphrase", Kind::Text)];
 const VERIFY_FIELDS: &[(&str, Kind)] = &[("file", Kind::File)];
-const CAPACITY_FIELDS: &[(&str, Kind)] =
-    &[("cover", Kind::File), ("bits", Kind::Text), ("encrypted", Kind::Text)];
-
-const BITS_DEFAULT: u8 = 1;
+const CAPACITY_FIELDS: &[(&str, Kind)] = &[
+    ("cover", Kind::File),
+    ("method", Kind::Text),
+    ("bits", Kind::Text),
+    ("encrypted", Kind::Text),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CapacityQuery {
+    method: Option<Method>,
     bits: Option<u8>,
     encrypted: Option<bool>,
 }
@@ -156,33 +160,43 @@ async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
         secret: fields.required("file")?,
         cover: fields.take("cover").filter(|cover| !cover.is_empty()),
         passphrase: passphrase(&mut fields)?,
-        method: fields.parsed::<Method>("method")?.unwrap_or_default(),
-        bits: fields.parsed("bits")?.unwrap_or(BITS_DEFAULT),
+        method: fields.parsed("method")?,
+        bits: fields.parsed("bits")?,
         least,
+        report: fields.parsed("report")?.unwrap_or(false),
     };
+    let as_png = reply::prefers(&headers, "image/png");
+    if as_png && request.report {
+        let cause = "a report comes as JSON: leave out `report`, or ask for application/json";
+        return Err(HttpError::BadRequest(cause.into()));
+    }
     let embedded = context.service.embed(request, permit).await?;
-    if reply::prefers(&headers, "image/png") {
+    if as_png {
         return Ok(embedded_png(&context, embedded));
     }
-    let Embedded { record, png, cover_info, replayed, durability } = embedded;
-    let png_b64 = context.service.blocking(move || BASE64_STANDARD.encode(&png)).await;
-    Ok(reply::ok(&EmbedResponse {
+    let Embedded { record, png, cover_info, quality, replayed, durability } = embedded;
+    let answer = EmbedResponse {
         request_id: record.id,
         node: context.service.node().clone(),
         method: record.method,
         cover_info,
         secret_size_bytes: record.secret_bytes,
         payload_size_bytes: record.stego_bytes,
-        stego_image_b64: Some(png_b64),
+        stego_image_b64: None,
         durability,
         sha256: record.stego_sha256,
         replayed,
-    }))
+        quality,
+    };
+    let body = context
+        .service
+        .blocking(move || reply::json_with_base64(&answer, "stego_image_b64", png.slices()));
+    Ok(reply::json_bytes(StatusCode::OK, body.await))
 }
 
 fn embedded_png(context: &Context, embedded: Embedded) -> Response {
-    let Embedded { record, png, cover_info, replayed, durability } = embedded;
-    let mut response = reply::bytes(StatusCode::OK, "image/png", png);
+    let Embedded { record, png, cover_info, quality: _, replayed, durability } = embedded;
+    let mut response = reply::slices(StatusCode::OK, "image/png", png.into_slices());
     let durability = match durability {
         Durability::Quorum => "quorum",
         Durability::Local => "local",
@@ -245,18 +259,18 @@ async fn verify(
 }
 
 async fn capacity_own(context: Context, query: CapacityQuery) -> Answer {
-    let bits = query.bits.unwrap_or(BITS_DEFAULT);
-    let encrypted = query.encrypted.unwrap_or(false);
-    Ok(reply::ok(&context.service.capacity(None, bits, encrypted).await?))
+    let CapacityQuery { method, bits, encrypted } = query;
+    let encrypted = encrypted.unwrap_or(false);
+    Ok(reply::ok(&context.service.capacity(None, method, bits, encrypted).await?))
 }
 
 async fn capacity_of(context: Context, form: FormData) -> Answer {
     let _permit = context.service.admit()?;
     let mut fields = Fields::read(form, CAPACITY_FIELDS).await?;
     let cover = fields.required("cover")?;
-    let bits = fields.parsed("bits")?.unwrap_or(BITS_DEFAULT);
+    let (method, bits) = (fields.parsed("method")?, fields.parsed("bits")?);
     let encrypted = fields.parsed("encrypted")?.unwrap_or(false);
-    Ok(reply::ok(&context.service.capacity(Some(cover), bits, encrypted).await?))
+    Ok(reply::ok(&context.service.capacity(Some(cover), method, bits, encrypted).await?))
 }
 
 async fn commit(context: Context, headers: HeaderMap) -> Answer {

@@ -7,7 +7,7 @@ use warp::Rejection;
 use warp::reply::Response;
 
 use super::reply;
-use crate::api::problem::{Code, Problem};
+use crate::api::problem::{Code, CoverSize, Problem};
 use crate::ident::NodeName;
 use crate::limits;
 use crate::pool::PoolError;
@@ -136,6 +136,7 @@ fn classify_stego(error: &StegoError) -> (StatusCode, Code, Option<u64>) {
         }
         StegoError::UnsupportedMethod
         | StegoError::UnsupportedBits { .. }
+        | StegoError::OneBitOnly { .. }
         | StegoError::PassphraseLength { .. } => (S::BAD_REQUEST, Code::BadRequest, None),
     }
 }
@@ -148,13 +149,24 @@ pub fn respond(error: &HttpError) -> Response {
     }
     let mut problem = Problem::new(code, error.to_string());
     let mut location = None;
-    if let HttpError::Service(ServiceError::Stego(
-        StegoError::CoverTooSmall { needed_bytes: needed, available_bytes: available }
-        | StegoError::SecretTooLarge { bytes: needed, max_bytes: available },
-    )) = error
+    if let HttpError::Service(ServiceError::Stego(StegoError::CoverTooSmall {
+        needed_bytes,
+        available_bytes,
+        fits,
+        larger,
+    })) = error
     {
-        problem.needed_bytes = Some(*needed);
-        problem.available_bytes = Some(*available);
+        problem.needed_bytes = Some(*needed_bytes);
+        problem.available_bytes = Some(*available_bytes);
+        problem.fits = Some(fits.clone());
+        problem.cover_size_needed = larger.map(|(width, height)| CoverSize { width, height });
+    } else if let HttpError::Service(ServiceError::Stego(StegoError::SecretTooLarge {
+        bytes,
+        max_bytes,
+    })) = error
+    {
+        problem.needed_bytes = Some(*bytes);
+        problem.available_bytes = Some(*max_bytes);
     } else if let HttpError::Service(ServiceError::Submit(SubmitError::NoQuorum {
         leader, ..
     })) = error
@@ -206,7 +218,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::api::codec::MethodCapacity;
     use crate::detector::introspect::Condition;
+    use crate::record::Method;
+
+    fn too_small() -> StegoError {
+        let fits = vec![MethodCapacity { method: Method::Lsb, bits: 2, capacity_bytes: 99 }];
+        let larger = Some((40, 30));
+        StegoError::CoverTooSmall { needed_bytes: 70, available_bytes: 50, fits, larger }
+    }
 
     fn not_leader(redirect: Option<&str>) -> HttpError {
         HttpError::NotLeader {
@@ -281,11 +301,12 @@ mod tests {
             (StegoError::TooManyPixels { pixels: 2, max: 1 }, 413),
             (StegoError::TooLarge { max_bytes: 1 }, 413),
             (StegoError::SecretTooLarge { bytes: 2, max_bytes: 1 }, 413),
-            (StegoError::CoverTooSmall { needed_bytes: 2, available_bytes: 1 }, 413),
+            (too_small(), 413),
             (StegoError::NoPayload, 422),
             (StegoError::UnsupportedVersion { version: 9 }, 422),
             (StegoError::UnsupportedMethod, 400),
             (StegoError::UnsupportedBits { bits: 9 }, 400),
+            (StegoError::OneBitOnly { method: Method::Spread, bits: 2 }, 400),
             (StegoError::PassphraseLength { bytes: 2, max_bytes: 1 }, 400),
         ] {
             let error = HttpError::Service(error.into());
@@ -301,10 +322,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_cover_too_small_is_told_in_numbers() {
-        let small = StegoError::CoverTooSmall { needed_bytes: 70, available_bytes: 50 };
-        let problem = problem(HttpError::Service(small.into())).await;
+        let problem = problem(HttpError::Service(too_small().into())).await;
         assert_eq!(problem.code, Code::CoverTooSmall);
         assert_eq!((problem.needed_bytes, problem.available_bytes), (Some(70), Some(50)));
+        assert_eq!(problem.fits.unwrap()[0].capacity_bytes, 99);
+        assert_eq!(problem.cover_size_needed, Some(CoverSize { width: 40, height: 30 }));
     }
 
     #[tokio::test]

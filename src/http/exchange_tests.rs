@@ -145,7 +145,7 @@ async fn a_secret_goes_in_and_comes_out() {
     );
     assert_eq!(
         (json["durability"].as_str(), json["method"].as_str()),
-        (Some("quorum"), Some("lsb"))
+        (Some("quorum"), Some("adaptive"))
     );
     assert_eq!(json["cover_info"]["width"], 320);
 
@@ -175,6 +175,26 @@ async fn a_secret_goes_in_and_comes_out() {
     assert_eq!((&by_form["known"], &by_form["record"]["id"]), (&true.into(), &"k1".into()));
     let unknown = fixture.call("POST", "/api/verify", &[], b"something else").await.json();
     assert_eq!((&unknown["known"], &unknown["record"]), (&false.into(), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_report_is_part_of_the_json_where_it_is_asked_for() {
+    let fixture = Fixture::new();
+    let fields: &[Field<'_>] = &[("file", b"hidden"), ("method", b"lsb"), ("report", b"true")];
+    let quality = fixture.form("/api/embed", &[], fields).await.json()["quality"].take();
+    assert!(quality["changed_samples"].as_u64().unwrap() > 0, "{quality}");
+    assert!(quality["psnr_db"].as_f64().unwrap() > 60.0, "{quality}");
+    assert!(quality["advice"][0].as_str().unwrap().contains("comparing the two"), "{quality}");
+    for picture in ["before", "after"] {
+        for name in ["sample_pairs", "rs", "ws"] {
+            assert!(quality[picture][name]["rate"].is_f64(), "{picture} {name}: {quality}");
+        }
+    }
+    let without = fixture.form("/api/embed", &[], &fields[..2]).await.json();
+    assert_eq!(without.get("quality"), None);
+    let as_png = fixture.form("/api/embed", &[("accept", "image/png")], fields).await.problem();
+    assert_eq!(as_png.0, 400, "{}", as_png.2);
+    assert!(as_png.2.contains("a report comes as JSON"), "{}", as_png.2);
 }
 
 #[tokio::test]
@@ -212,6 +232,7 @@ async fn malformed_forms_are_refused_by_name() {
         (&[file, ("bits", b"nine")], "the field `bits`"),
         (&[file, ("bits", b"9")], "9 bits per sample"),
         (&[file, ("method", b"none")], "unknown method \"none\""),
+        (&[file, ("method", b"spread"), ("bits", b"2")], "spread uses one bit of a sample, not 2"),
         (&[file, ("method", &long)], "longer than 4096 bytes"),
         (&[file, ("passphrase", b"\xff")], "UTF-8"),
     ];

@@ -1,9 +1,16 @@
 //! Answers: JSON, raw bytes, and what a client prefers.
 
+use std::convert::Infallible;
+use std::io::Write;
+
+use base64::prelude::BASE64_STANDARD;
+use base64::write::EncoderWriter;
 use bytes::Bytes;
+use futures_util::stream;
 use http::StatusCode;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
+use warp::Reply;
 use warp::reply::Response;
 
 /// Whether the client would rather have `wanted` (`image/png`) than JSON. A range such
@@ -30,7 +37,37 @@ fn quality(headers: &HeaderMap, matches: impl Fn(&str) -> bool) -> f32 {
 }
 
 pub fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
-    match serde_json::to_vec(body) {
+    json_bytes(status, serde_json::to_vec(body))
+}
+
+/// `body` as JSON, with one more field: `slices`, as one text in standard base64. They are
+/// neither joined before nor copied after they are encoded. `body` is a struct with at
+/// least one field, and without this one.
+pub fn json_with_base64<'a, T: Serialize>(
+    body: &T,
+    field: &str,
+    slices: impl ExactSizeIterator<Item = &'a Bytes> + Clone,
+) -> serde_json::Result<Vec<u8>> {
+    let size: usize = slices.clone().map(Bytes::len).sum();
+    let mut json = serde_json::to_vec(body)?;
+    json.reserve_exact(size.div_ceil(3) * 4 + field.len() + 8);
+    // The closing brace comes after the field.
+    json.pop();
+    json.extend_from_slice(b",\"");
+    json.extend_from_slice(field.as_bytes());
+    json.extend_from_slice(b"\":\"");
+    let mut encoder = EncoderWriter::new(json, &BASE64_STANDARD);
+    for slice in slices {
+        encoder.write_all(slice).map_err(serde_json::Error::io)?;
+    }
+    let mut json = encoder.finish().map_err(serde_json::Error::io)?;
+    json.extend_from_slice(b"\"}");
+    Ok(json)
+}
+
+/// JSON that was written already.
+pub fn json_bytes(status: StatusCode, body: serde_json::Result<Vec<u8>>) -> Response {
+    match body {
         Ok(body) => bytes(status, "application/json", body.into()),
         Err(error) => {
             tracing::error!(cause = %error, "an answer could not be written as JSON");
@@ -50,6 +87,19 @@ pub fn bytes(status: StatusCode, content_type: &'static str, body: Bytes) -> Res
     response
 }
 
+/// A body in several pieces, which are written as they are.
+pub fn slices(status: StatusCode, content_type: &'static str, body: Vec<Bytes>) -> Response {
+    let size: usize = body.iter().map(Bytes::len).sum();
+    let body = stream::iter(body.into_iter().map(Ok::<_, Infallible>));
+    let mut response = warp::reply::stream(body).into_response();
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // Without it the answer would be chunked, and a client could not tell how much comes.
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
+    response
+}
+
 /// Adds a header whose value is plain ASCII by construction; another is left out.
 pub fn header(response: &mut Response, name: &'static str, value: impl ToString) {
     if let Ok(value) = HeaderValue::from_str(&value.to_string()) {
@@ -60,6 +110,27 @@ pub fn header(response: &mut Response, name: &'static str, value: impl ToString)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slices_are_one_text_in_base64() {
+        #[derive(Serialize)]
+        struct Answer {
+            name: &'static str,
+        }
+        let whole: Vec<u8> = (0..=255).collect();
+        for cuts in [[0, 0], [1, 2], [4, 200], [3, 256]] {
+            let slices = [&whole[..cuts[0]], &whole[cuts[0]..cuts[1]], &whole[cuts[1]..]];
+            let slices = slices.map(Bytes::copy_from_slice);
+            let answer = Answer { name: "a\"b" };
+            let body = json_with_base64(&answer, "picture", slices.iter()).unwrap();
+            let expected = serde_json::json!({
+                "name": "a\"b",
+                "picture": base64::Engine::encode(&BASE64_STANDARD, &whole),
+            });
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body, expected, "{cuts:?}");
+        }
+    }
 
     #[test]
     fn raw_bytes_are_given_only_to_who_asks() {

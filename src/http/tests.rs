@@ -90,6 +90,7 @@ fn mounted(pause: &PauseGate) -> BoxedFilter<(Response,)> {
         ledger: Arc::new(Forgetful),
         pool: Pool::new(1, 4, Arc::clone(&metrics)),
         default_cover: Bytes::from_static(crate::stego::default_cover()),
+        covers: crate::stego::Covers::new(1024 * 1024),
         metrics,
         stats: RequestStats::default(),
         status: watch::channel(status).1,

@@ -153,7 +153,7 @@ fn read_cover(config: &ServeConfig) -> Result<Bytes, NodeError> {
     let Some(file) = &config.cover else { return Ok(Bytes::from_static(stego::default_cover())) };
     let wrong = |cause: String| NodeError::Cover { file: file.clone(), cause };
     let cover = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
-    stego::capacity(&cover, 1, false).map_err(|error| wrong(error.to_string()))?;
+    stego::capacity(&cover, None, None, false).map_err(|error| wrong(error.to_string()))?;
     Ok(cover.into())
 }
 
@@ -268,6 +268,7 @@ impl Node {
             ledger: Arc::new(self.core.ledger(&client_rt)),
             pool: self.pool,
             default_cover: self.cover,
+            covers: stego::Covers::new(config.cover_cache_mib * 1024 * 1024),
             metrics: self.core.metrics,
             stats,
             status,

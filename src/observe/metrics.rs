@@ -27,6 +27,11 @@ pub struct Metrics {
     pub codec_jobs_total: IntCounterVec,
     pub codec_seconds: Histogram,
     pub codec_queue: IntGauge,
+    /// Covers looked for in the cache, by `outcome` (`hit`, `miss`).
+    pub cover_lookups_total: IntCounterVec,
+    pub covers_evicted_total: IntCounter,
+    pub covers: IntGauge,
+    pub covers_bytes: IntGauge,
     pub raft_term: IntGauge,
     pub raft_is_leader: IntGauge,
     pub raft_committed_index: IntGauge,
@@ -110,6 +115,16 @@ impl Metrics {
                 "Seconds of one codec job, without waiting."
             ))),
             codec_queue: gauge!("codec_queue", "Codec jobs waiting for a thread."),
+            cover_lookups_total: register!(IntCounterVec::new(
+                opts("cover_lookups_total", "Covers looked for in the cache, by outcome."),
+                &["outcome"]
+            )),
+            covers_evicted_total: counter!(
+                "covers_evicted_total",
+                "Covers dropped from the cache to make room."
+            ),
+            covers: gauge!("covers", "Covers in the cache."),
+            covers_bytes: gauge!("covers_bytes", "Memory that the covers in the cache take."),
             raft_term: gauge!("raft_term", "Current Raft term."),
             raft_is_leader: gauge!("raft_is_leader", "1 on the leader."),
             raft_committed_index: gauge!("raft_committed_index", "Last committed log index."),

@@ -39,7 +39,7 @@ impl Service {
         }
         // Two that come at once both make it, and it is the same picture.
         let made = self.parts().pool.run(move || stego::dataset(number)).await?;
-        let picture = Bytes::from(made.ok_or_else(missing)?);
+        let picture = made.ok_or_else(missing)?;
         Ok(place.get_or_init(|| picture).clone())
     }
 }

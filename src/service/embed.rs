@@ -1,13 +1,16 @@
 //! Hide a secret in a cover, and enter it in the ledger before it is acknowledged.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{Permit, Service, ServiceError};
+use crate::api::analysis::Quality;
 use crate::api::codec::CoverInfo;
 use crate::clock;
 use crate::ident::RecordId;
 use crate::record::{Digest, Durability, Method, Record};
-use crate::stego::{self, EmbedParams, Passphrase, Stego};
+use crate::stego::{self, Codec, CoverFile, EmbedParams, Metadata, Passphrase, Png, Stego};
 
 /// What a client wants hidden.
 pub struct EmbedRequest {
@@ -18,11 +21,14 @@ pub struct EmbedRequest {
     /// `None`: the node's own.
     pub cover: Option<Bytes>,
     pub passphrase: Option<Passphrase>,
-    pub method: Method,
-    /// Low bits of each colour sample to use.
-    pub bits: u8,
+    /// `None`: the best hidden one with a passphrase, the fastest without.
+    pub method: Option<Method>,
+    /// Low bits of each colour sample to use; `None`: 1.
+    pub bits: Option<u8>,
     /// The least durability to be acknowledged with.
     pub least: Durability,
+    /// Also say what the embed changed, and what a steganalyst would find.
+    pub report: bool,
 }
 
 /// An acknowledged embed.
@@ -30,8 +36,10 @@ pub struct EmbedRequest {
 pub struct Embedded {
     pub record: Record,
     /// The stego image.
-    pub png: Bytes,
+    pub png: Png,
     pub cover_info: CoverInfo,
+    /// Where a report was asked for.
+    pub quality: Option<Quality>,
     /// True where the ledger had the record before.
     pub replayed: bool,
     /// How far this acknowledgement reaches.
@@ -43,6 +51,7 @@ struct Made {
     stego: Stego,
     cover_sha256: Digest,
     stego_sha256: Digest,
+    quality: Option<Quality>,
 }
 
 impl Service {
@@ -66,6 +75,18 @@ impl Service {
         .await
     }
 
+    /// Tells the metrics what the cache of covers did.
+    fn report_covers(&self) {
+        let metrics = &self.parts().metrics;
+        let stats = self.inner.codec.covers().report();
+        let lookups = |outcome| metrics.cover_lookups_total.with_label_values(&[outcome]);
+        lookups("hit").inc_by(stats.hits);
+        lookups("miss").inc_by(stats.misses);
+        metrics.covers_evicted_total.inc_by(stats.evictions);
+        metrics.covers.set(stats.covers as i64);
+        metrics.covers_bytes.set(stats.bytes as i64);
+    }
+
     async fn embed_now(&self, request: EmbedRequest) -> Result<Embedded, ServiceError> {
         let id = request.id.clone().unwrap_or_else(|| clock::fresh_time_ordered_uuid().into());
         let secret_bytes = request.secret.len() as u64;
@@ -74,14 +95,17 @@ impl Service {
             None => (self.parts().default_cover.clone(), Some(self.inner.default_cover_sha256)),
         };
         let cover_bytes = cover.len() as u64;
-        let (seed, method, least) = (id.clone(), request.method, request.least);
-        let made =
-            self.parts().pool.run(move || make(&request, &cover, cover_sha256, &seed)).await??;
+        let (seed, least) = (id.clone(), request.least);
+        let codec = Arc::clone(&self.inner.codec);
+        let job = move || make(&codec, &request, &cover, cover_sha256, &seed);
+        let made = self.parts().pool.run(job).await;
+        self.report_covers();
+        let made = made??;
         let record = Record {
             id,
             time_ms: clock::unix_ms(),
             node: self.parts().node.clone(),
-            method,
+            method: made.stego.method,
             secret_bytes,
             cover_bytes,
             stego_bytes: made.stego.png.len() as u64,
@@ -96,8 +120,9 @@ impl Service {
         }
         Ok(Embedded {
             record: entered,
-            png: made.stego.png.into(),
+            png: made.stego.png,
             cover_info: made.stego.cover_info,
+            quality: made.quality,
             replayed: submitted.replayed,
             durability: submitted.durability,
         })
@@ -105,20 +130,31 @@ impl Service {
 }
 
 fn make(
+    codec: &Codec,
     request: &EmbedRequest,
     cover: &[u8],
     cover_sha256: Option<Digest>,
     id: &RecordId,
 ) -> Result<Made, ServiceError> {
-    let stego = stego::embed(&EmbedParams {
-        cover,
+    let cover_sha256 = cover_sha256.unwrap_or_else(|| Digest::of(cover));
+    let params = EmbedParams {
+        cover: CoverFile { bytes: cover, sha256: cover_sha256 },
         secret: &request.secret,
         passphrase: request.passphrase.as_ref(),
         method: request.method,
         bits: request.bits,
         seed: id.as_str().as_bytes(),
-    })?;
-    let stego_sha256 = Digest::of(&stego.png);
-    let cover_sha256 = cover_sha256.unwrap_or_else(|| Digest::of(cover));
-    Ok(Made { stego, cover_sha256, stego_sha256 })
+        metadata: Metadata::Drop,
+    };
+    let stego = codec.embed(&params)?;
+    let stego_sha256 = Digest::of_parts(stego.png.slices());
+    // From the two files, not from the embed's own idea of what it changed: the report is
+    // about what is sent out.
+    let quality = if request.report {
+        let payload_bits = request.secret.len() as u64 * 8;
+        Some(stego::compare(cover, &stego.png.to_bytes(), payload_bits)?)
+    } else {
+        None
+    };
+    Ok(Made { stego, cover_sha256, stego_sha256, quality })
 }

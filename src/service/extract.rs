@@ -1,6 +1,8 @@
 //! Find the secret in a picture. The ledger plays no part: a picture can be opened by
 //! whoever has it, on any node, with or without a quorum.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{Permit, Service, ServiceError};
@@ -26,8 +28,9 @@ impl Service {
         passphrase: Option<Passphrase>,
         permit: Permit,
     ) -> Result<Extracted, ServiceError> {
+        let codec = Arc::clone(&self.inner.codec);
         let job = move || {
-            let secret = stego::extract(&picture, passphrase.as_ref())?;
+            let secret = codec.extract(&picture, passphrase.as_ref())?;
             let mime = stego::sniff_mime(&secret);
             drop(permit);
             Ok(Extracted { secret: secret.into(), mime })

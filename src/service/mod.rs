@@ -43,13 +43,14 @@ use self::admission::Admission;
 use self::dataset::Dataset;
 use self::operate::{Done, Operation, Operator};
 use crate::api::cluster::{ClusterStatus, Mode};
-use crate::api::codec::CoverInfo;
+use crate::api::codec::CapacityResponse;
 use crate::ident::NodeName;
 use crate::observe::events::Events;
 use crate::observe::metrics::Metrics;
 use crate::pool::Pool;
-use crate::record::Digest;
+use crate::record::{Digest, Method};
 use crate::rt::ClientRt;
+use crate::stego::Codec;
 use crate::{limits, stego};
 
 /// What `node` puts together for [`Service::new`].
@@ -62,6 +63,8 @@ pub struct ServiceParts {
     pub pool: Pool,
     /// The cover used where a request brings none.
     pub default_cover: Bytes,
+    /// Covers seen before.
+    pub covers: stego::Covers,
     pub metrics: Arc<Metrics>,
     /// Fed by `http`, read by `node` for its status.
     pub stats: RequestStats,
@@ -81,15 +84,20 @@ struct Inner {
     default_cover_sha256: Digest,
     admission: Admission,
     dataset: Dataset,
+    codec: Arc<Codec>,
 }
 
 impl Service {
-    /// Digests the default cover, which for a large one takes some 100 ms.
+    /// Digests the default cover, which for a large one takes some 100 ms. Starts a task
+    /// that forgets keys of passphrases once they are old.
     pub fn new(parts: ServiceParts) -> Self {
+        let codec = Arc::new(Codec::new(parts.covers.clone()));
+        parts.rt.spawn_until_stop("key sweep", sweep_keys(Arc::clone(&codec)));
         let inner = Inner {
             default_cover_sha256: Digest::of(&parts.default_cover),
             admission: Admission::new(limits::REQUESTS_MAX),
             dataset: Dataset::default(),
+            codec,
             parts,
         };
         Self { inner: Arc::new(inner) }
@@ -104,19 +112,20 @@ impl Service {
         self.inner.admission.admit()
     }
 
-    /// What a cover can carry; of the node's own cover for `None`.
+    /// What a cover can carry, by each method; of the node's own cover for `None`.
     ///
     /// # Errors
     /// Of the pool, and of the picture.
     pub async fn capacity(
         &self,
         cover: Option<Bytes>,
-        bits: u8,
+        method: Option<Method>,
+        bits: Option<u8>,
         encrypted: bool,
-    ) -> Result<CoverInfo, ServiceError> {
+    ) -> Result<CapacityResponse, ServiceError> {
         let cover = cover.unwrap_or_else(|| self.parts().default_cover.clone());
-        let info = self.parts().pool.run(move || stego::capacity(&cover, bits, encrypted)).await?;
-        Ok(info?)
+        let job = move || stego::capacity(&cover, method, bits, encrypted);
+        Ok(self.parts().pool.run(job).await??)
     }
 
     /// The cluster as this node sees it now.
@@ -193,5 +202,16 @@ impl Service {
         joined.unwrap_or_else(|error| {
             Err(if error.is_panic() { ServiceError::Panicked } else { ServiceError::Stopping })
         })
+    }
+}
+
+/// A node that nobody uses shall not keep keys.
+///
+/// # Cancel safety
+/// Safe: it only waits.
+async fn sweep_keys(codec: Arc<Codec>) {
+    loop {
+        tokio::time::sleep(limits::KEY_SWEEP_INTERVAL).await;
+        codec.sweep();
     }
 }

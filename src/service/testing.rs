@@ -115,6 +115,7 @@ impl Bench {
             ledger: ledger.clone(),
             pool: pool.clone(),
             default_cover: default_cover(),
+            covers: stego::Covers::new(64 * 1024 * 1024),
             metrics,
             stats: RequestStats::default(),
             status: status_rx,
@@ -138,5 +139,5 @@ impl Bench {
 
 /// Small, so that tests are quick.
 pub(crate) fn default_cover() -> Bytes {
-    stego::dataset(0).unwrap().into()
+    stego::dataset(0).unwrap()
 }

@@ -18,9 +18,10 @@ fn request(id: Option<&str>, secret: &'static [u8]) -> EmbedRequest {
         secret: Bytes::from_static(secret),
         cover: None,
         passphrase: None,
-        method: Method::Lsb,
-        bits: 1,
+        method: Some(Method::Lsb),
+        bits: Some(1),
         least: Durability::Local,
+        report: false,
     }
 }
 
@@ -32,19 +33,36 @@ async fn an_embed_is_in_the_ledger_and_comes_back_out_of_the_picture() {
     with_passphrase.passphrase = Some(Passphrase::new("open".into()).unwrap());
     let embedded = service.embed(with_passphrase, service.admit().unwrap()).await.unwrap();
     assert_eq!(embedded.record.durability, Durability::Quorum);
-    assert_eq!(embedded.record.stego_sha256, Digest::of(&embedded.png));
+    let png = embedded.png.to_bytes();
+    assert_eq!(embedded.record.stego_sha256, Digest::of(&png));
     assert_eq!(bench.ledger.records(), std::slice::from_ref(&embedded.record));
 
     let passphrase = Passphrase::new("open".into()).unwrap();
     let permit = service.admit().unwrap();
-    let found = service.extract(embedded.png.clone(), Some(passphrase), permit).await.unwrap();
+    let found = service.extract(png.clone(), Some(passphrase), permit).await.unwrap();
     assert_eq!(found.secret, "attack at dawn");
-    let wrong = service.extract(embedded.png.clone(), None, service.admit().unwrap()).await;
+    let wrong = service.extract(png.clone(), None, service.admit().unwrap()).await;
     assert!(matches!(wrong, Err(ServiceError::Stego(StegoError::NoPayload))));
 
     let permit = service.admit().unwrap();
-    let verified = service.verify(embedded.png, Consistency::Linearizable, permit).await.unwrap();
+    let verified = service.verify(png, Consistency::Linearizable, permit).await.unwrap();
     assert_eq!(verified.record, Some(embedded.record));
+}
+
+#[tokio::test]
+async fn a_report_comes_where_it_was_asked_for() {
+    let bench = Bench::new();
+    let service = &bench.service;
+    let embed = |report| {
+        let request = EmbedRequest { report, ..request(None, b"attack at dawn") };
+        service.embed(request, service.admit().unwrap())
+    };
+    assert_eq!(embed(false).await.unwrap().quality, None);
+    let quality = embed(true).await.unwrap().quality.unwrap();
+    // 16 bytes of header and 14 of secret; half of the bits are what they should be already.
+    assert!((60..180).contains(&quality.changed_samples), "{quality:?}");
+    assert!(quality.psnr_db.unwrap() > 80.0, "{quality:?}");
+    assert_eq!(quality.bits_per_pixel, 14.0 * 8.0 / (512.0 * 512.0));
 }
 
 #[tokio::test]
@@ -56,6 +74,11 @@ async fn the_same_id_gives_one_record_and_the_same_picture() {
     let again = embed(b"secret").await.unwrap();
     assert_eq!((first.replayed, again.replayed), (false, true));
     assert_eq!((&first.png, &first.record), (&again.png, &again.record));
+    // The second was made from the cover as it was held.
+    let lookups = &service.metrics().cover_lookups_total;
+    let counted = ["miss", "hit"].map(|outcome| lookups.with_label_values(&[outcome]).get());
+    assert_eq!(counted, [1, 1]);
+    assert!(service.metrics().covers_bytes.get() > 0);
     let other = embed(b"another secret").await;
     assert!(matches!(other, Err(ServiceError::IdempotencyConflict { .. })));
     let commit = service
@@ -148,7 +171,7 @@ async fn dataset_pictures_are_kept_and_numbers_checked() {
 async fn a_cover_too_small_says_what_is_missing() {
     let bench = Bench::new();
     let service = &bench.service;
-    let available = service.capacity(None, 1, false).await.unwrap().capacity_bytes;
+    let available = service.capacity(None, None, None, false).await.unwrap().cover.capacity_bytes;
     // Noise, which compression cannot make fit.
     let mut noise = 1_u64;
     let secret: Vec<u8> = (0..=available)
@@ -160,8 +183,9 @@ async fn a_cover_too_small_says_what_is_missing() {
     let mut request = request(None, b"");
     request.secret = secret.into();
     let refused = service.embed(request, service.admit().unwrap()).await;
-    let Err(ServiceError::Stego(StegoError::CoverTooSmall { needed_bytes, available_bytes })) =
-        refused
+    let Err(ServiceError::Stego(StegoError::CoverTooSmall {
+        needed_bytes, available_bytes, ..
+    })) = refused
     else {
         panic!("{refused:?}");
     };

@@ -8,6 +8,7 @@ use std::io::Cursor;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
+use super::chunks::Ancillary;
 use super::error::StegoError;
 use super::lsb::Lattice;
 use crate::limits;
@@ -31,9 +32,24 @@ impl Shape {
         usize::from(self.colours + u8::from(self.alpha)) * usize::from(self.sample_bytes)
     }
 
+    pub fn pixels(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+
+    /// Bytes of one row of the raster.
+    pub fn row_bytes(&self) -> usize {
+        self.width as usize * self.pixel_bytes()
+    }
+
     /// Colour samples, each of which can carry payload bits.
     pub fn carriers(&self) -> u64 {
-        u64::from(self.width) * u64::from(self.height) * u64::from(self.colours)
+        self.pixels() * u64::from(self.colours)
+    }
+
+    /// Rows from the top that the first `count` carriers lie in.
+    pub fn rows_of_carriers(&self, count: usize) -> u32 {
+        let in_row = u64::from(self.width) * u64::from(self.colours);
+        u32::try_from((count as u64).div_ceil(in_row)).unwrap_or(u32::MAX)
     }
 
     pub fn lattice(&self) -> Lattice {
@@ -69,8 +85,16 @@ pub(crate) struct Picture {
     pub raster: Vec<u8>,
 }
 
+impl Picture {
+    pub fn row(&self, index: usize) -> &[u8] {
+        let row_bytes = self.shape.row_bytes();
+        &self.raster[index * row_bytes..(index + 1) * row_bytes]
+    }
+}
+
 /// A picture whose header was read and found within limits.
 pub(crate) struct Source<'a> {
+    file: &'a [u8],
     shape: Shape,
     orientation: Orientation,
     decoder: Decoder<'a>,
@@ -125,6 +149,7 @@ impl<'a> Source<'a> {
         let exif = reader.info().exif_metadata.as_deref();
         let orientation = exif.and_then(Orientation::from_exif_chunk);
         Ok(Self {
+            file: bytes,
             shape: Shape { colours, alpha, sample_bytes, ..widest },
             orientation: orientation.unwrap_or(Orientation::NoTransforms),
             decoder: Decoder::Png(Box::new(reader)),
@@ -153,7 +178,8 @@ impl<'a> Source<'a> {
         shape.raster_bytes()?;
         // A file may lack the note, or garble it: then its rows are taken as they are.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        Ok(Self { shape, orientation, decoder: Decoder::Other(Box::new(decoder)) })
+        let decoder = Decoder::Other(Box::new(decoder));
+        Ok(Self { file: bytes, shape, orientation, decoder })
     }
 
     /// The shape of what [`Self::decode_upright`] gives.
@@ -162,6 +188,40 @@ impl<'a> Source<'a> {
             Shape { width: self.shape.height, height: self.shape.width, ..self.shape }
         } else {
             self.shape
+        }
+    }
+
+    /// What [`Self::decode`] gives.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The file's chunks, or what another format has in their place, as they are right
+    /// for what [`Self::decode_upright`] gives.
+    pub fn ancillary(&mut self) -> Ancillary {
+        match &mut self.decoder {
+            Decoder::Png(_) => Ancillary::of_png(self.file, swaps_sides(self.orientation)),
+            // What cannot be read is as good as missing: the samples do not depend on it.
+            Decoder::Other(decoder) => Ancillary::of_other(
+                &self.shape,
+                decoder.icc_profile().ok().flatten(),
+                decoder.exif_metadata().ok().flatten(),
+                decoder.xmp_metadata().ok().flatten(),
+            ),
+        }
+    }
+
+    /// A reader that gives the rows of the file one after the other, where it is a PNG
+    /// that has them in order; otherwise the source again.
+    pub fn into_rows(self) -> Result<png::Reader<Cursor<&'a [u8]>>, Self> {
+        match self.decoder {
+            // The first picture of an animation need not fill the canvas.
+            Decoder::Png(reader)
+                if !reader.info().interlaced && reader.info().frame_control().is_none() =>
+            {
+                Ok(*reader)
+            }
+            decoder => Err(Self { decoder, ..self }),
         }
     }
 
@@ -254,7 +314,7 @@ fn turned(picture: Picture, orientation: Orientation) -> Picture {
     Picture { shape: to, raster }
 }
 
-fn not_a_picture(cause: &str) -> StegoError {
+pub(crate) fn not_a_picture(cause: &str) -> StegoError {
     StegoError::NotAPicture { cause: cause.to_owned() }
 }
 
@@ -262,7 +322,7 @@ fn too_large() -> StegoError {
     StegoError::TooLarge { max_bytes: limits::DECODE_BYTES_MAX }
 }
 
-fn from_png(error: png::DecodingError) -> StegoError {
+pub(crate) fn from_png(error: png::DecodingError) -> StegoError {
     match error {
         png::DecodingError::LimitsExceeded => too_large(),
         png::DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {

@@ -3,6 +3,8 @@
 //! Integer arithmetic throughout: the libraries' sines and powers differ between
 //! machines in the last bit, and the low bits are what this program is about.
 
+use bytes::Bytes;
+
 use super::cover::{Picture, Shape};
 use super::png;
 
@@ -28,7 +30,7 @@ const SIZES: [(u32, u32); 10] = [
 /// wood, in sizes from 320x240 to 1024x768. Every tenth is grey, the rest are RGB; each
 /// is the same bytes on every call. `None` beyond 49. Takes some 10 to 100 ms:
 /// callers keep what they use often.
-pub fn dataset(index: u8) -> Option<Vec<u8>> {
+pub fn dataset(index: u8) -> Option<Bytes> {
     if index >= PICTURES {
         return None;
     }
@@ -50,7 +52,7 @@ pub fn dataset(index: u8) -> Option<Vec<u8>> {
         }
     }
     let shape = Shape { width, height, colours, alpha: false, sample_bytes: 1 };
-    Some(png::encode(&Picture { shape, raster }))
+    Some(png::encode(Picture { shape, raster }).to_bytes())
 }
 
 struct Scene {
@@ -179,7 +181,7 @@ mod tests {
         let mut digests = BTreeSet::new();
         for index in 0..PICTURES {
             let picture = dataset(index).unwrap();
-            let info = capacity(&picture, 1, true).unwrap();
+            let info = capacity(&picture, Some(Method::Lsb), None, true).unwrap().cover;
             assert!(info.capacity_bytes >= 10_000, "picture {index}: {info:?}");
             digests.insert(Digest::of(&picture));
         }

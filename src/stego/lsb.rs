@@ -14,6 +14,7 @@ pub(crate) struct Bits(u8);
 
 impl Bits {
     pub const ONE: Self = Self(1);
+    pub const ALL: [Self; 4] = [Self(1), Self(2), Self(3), Self(4)];
 
     pub fn new(bits: u8) -> Result<Self, StegoError> {
         if (1..=4).contains(&bits) {
@@ -28,7 +29,7 @@ impl Bits {
     }
 
     /// Samples that `bytes` of payload take; the last may be used in part.
-    fn carriers(self, bytes: usize) -> usize {
+    pub fn carriers(self, bytes: usize) -> usize {
         (bytes * 8).div_ceil(usize::from(self.0))
     }
 }
@@ -44,8 +45,18 @@ pub(crate) struct Lattice {
 
 impl Lattice {
     /// True where every byte of the raster is a carrier.
-    fn is_dense(&self) -> bool {
+    pub fn is_dense(&self) -> bool {
         self.pixel_bytes == self.colours
+    }
+
+    /// Where the low byte of a carrier is.
+    #[inline]
+    pub fn offset(&self, carrier: usize) -> usize {
+        if self.is_dense() {
+            return carrier;
+        }
+        let (pixel, channel) = (carrier / self.colours, carrier % self.colours);
+        pixel * self.pixel_bytes + (channel + 1) * self.sample_bytes - 1
     }
 
     /// Calls `visit` with the offset of each of `count` carriers from carrier `first` on.

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 /// Runs the binary with nothing of ours in its environment.
-fn stegcluster(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+pub(crate) fn stegcluster(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stegcluster"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("STEGCLUSTER_") {
@@ -13,11 +13,11 @@ fn stegcluster(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     command.args(arguments).envs(environment.iter().copied()).output().unwrap()
 }
 
-fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 

@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod analyze;
 mod cli;
 mod config;
 mod generated;
 mod lexer;
+mod reader;
 mod tidy;

@@ -36,6 +36,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("indicatif", &["src/cli/"]),
     ("openraft", &["src/raft/"]),
     ("openraft_rt_tokio", &["src/raft/"]),
+    ("pulp", &["src/stego/"]),
     ("prometheus", &["src/node/status.rs", "src/observe/"]),
     ("rand", &["src/raft/sim_runtime.rs"]),
     ("rocksdb", &["src/store/rocks.rs"]),

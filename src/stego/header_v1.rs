@@ -1,16 +1,8 @@
-//! The header before each payload, and the compression of what follows it. The layout
-//! byte by byte is in `docs/FORMAT.md`.
-
-use std::borrow::Cow;
-use std::io::{Read, Write};
-
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
+//! The header of format version 1, in the open before each payload. The layout byte by byte
+//! is in `docs/FORMAT.md`. Payloads without a passphrase are still written so.
 
 use super::error::StegoError;
 use super::lsb::Bits;
-use crate::limits;
 
 /// Size of the header, in bytes.
 pub(crate) const HEADER_BYTES: usize = 16;
@@ -95,41 +87,6 @@ impl Header {
     }
 }
 
-/// A secret as it will be stored.
-#[derive(Debug)]
-pub(crate) struct Packed<'a> {
-    pub bytes: Cow<'a, [u8]>,
-    pub compressed: bool,
-}
-
-/// Compresses `secret` where that makes it smaller.
-pub(crate) fn pack(secret: &[u8]) -> Packed<'_> {
-    let plain = Packed { bytes: Cow::Borrowed(secret), compressed: false };
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
-    // Writing to memory does not fail; if it did, the plain secret would still do.
-    match encoder.write_all(secret).and_then(|()| encoder.finish()) {
-        Ok(deflated) if deflated.len() < secret.len() => {
-            Packed { bytes: Cow::Owned(deflated), compressed: true }
-        }
-        Ok(_) | Err(_) => plain,
-    }
-}
-
-/// The reverse of [`pack`]. Inflates no more than [`limits::SECRET_BYTES_MAX`].
-pub(crate) fn unpack(bytes: Vec<u8>, compressed: bool) -> Result<Vec<u8>, StegoError> {
-    if !compressed {
-        return Ok(bytes);
-    }
-    let mut secret = Vec::new();
-    let mut decoder = DeflateDecoder::new(bytes.as_slice()).take(limits::SECRET_BYTES_MAX + 1);
-    decoder.read_to_end(&mut secret).map_err(|_| StegoError::NoPayload)?;
-    let whole = decoder.get_ref().total_in() == bytes.len() as u64;
-    if !whole || secret.len() as u64 > limits::SECRET_BYTES_MAX {
-        return Err(StegoError::NoPayload);
-    }
-    Ok(secret)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,28 +119,5 @@ mod tests {
         let mut bytes = header().encode(b"");
         bytes[4] = 2;
         assert_eq!(Header::decode(&bytes), Err(StegoError::UnsupportedVersion { version: 2 }));
-    }
-
-    #[test]
-    fn only_what_shrinks_is_compressed() {
-        assert!(pack(&[7; 1000]).compressed);
-        assert!(!pack(b"").compressed);
-        assert!(!pack(b"abc").compressed);
-    }
-
-    #[test]
-    fn a_deflate_bomb_is_cut_off() {
-        let size = usize::try_from(limits::SECRET_BYTES_MAX).unwrap() + 1;
-        let bomb = pack(&vec![0; size]).bytes.into_owned();
-        assert!(bomb.len() < size / 500);
-        assert_eq!(unpack(bomb, true), Err(StegoError::NoPayload));
-    }
-
-    #[test]
-    fn bytes_after_the_deflate_stream_are_refused() {
-        let mut bytes = pack(&[7; 1000]).bytes.into_owned();
-        assert_eq!(unpack(bytes.clone(), true), Ok(vec![7; 1000]));
-        bytes.push(0);
-        assert_eq!(unpack(bytes, true), Err(StegoError::NoPayload));
     }
 }

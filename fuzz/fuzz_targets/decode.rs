@@ -1,0 +1,4 @@
+//! See `targets::decode`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| stegcluster_fuzz::targets::decode(input));

@@ -139,6 +139,10 @@ fn growth(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("cached", format!("{width}x{height}")), |b| {
             b.iter(|| embed(black_box(&given), &covers));
         });
+        let none = Covers::new(0);
+        group.bench_function(BenchmarkId::new("new", format!("{width}x{height}")), |b| {
+            b.iter(|| embed(black_box(&given), &none));
+        });
         let stego = embed(&given, &covers).expect("50 kB fit").png.to_bytes();
         group.bench_function(BenchmarkId::new("extract", format!("{width}x{height}")), |b| {
             b.iter(|| extract(black_box(&stego), None));

@@ -169,6 +169,10 @@ fn growth(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("cached", format!("{width}x{height}")), |b| {
             b.iter(|| codec.embed(black_box(&given)));
         });
+        let none = Codec::new(Covers::new(0));
+        group.bench_function(BenchmarkId::new("new", format!("{width}x{height}")), |b| {
+            b.iter(|| none.embed(black_box(&given)));
+        });
         let stego = codec.embed(&given).expect("50 kB fit").png.to_bytes();
         group.bench_function(BenchmarkId::new("extract", format!("{width}x{height}")), |b| {
             b.iter(|| codec.extract(black_box(&stego), None));

@@ -6,12 +6,15 @@ use super::*;
 use crate::stego::cover::Picture;
 use crate::stego::png;
 
-/// A grey picture that is like no other number's.
+/// A grey picture that is like no other number's, and takes about as much memory.
 fn file(number: u8) -> Vec<u8> {
     let shape = Shape { width: 64, height: 64, colours: 1, alpha: false, sample_bytes: 1 };
-    let raster = (0..64 * 64_u32).map(|at| (at * at >> 3) as u8 ^ number).collect();
+    let raster = (0..64 * 64_u32).map(|at| ((at * at) >> 3) as u8 / 4 + number).collect();
     png::encode(Picture { shape, raster }).to_bytes().to_vec()
 }
+
+/// More than all of them differ by, and far less than one takes.
+const SLACK_BYTES: u64 = 10_000;
 
 fn bytes_of_one() -> u64 {
     Prepared::open(&file(0)).unwrap().bytes() as u64
@@ -33,7 +36,8 @@ fn the_second_time_it_is_held() {
     assert!(!ask(&covers, &file));
     assert!(ask(&covers, &file));
     let report = covers.report();
-    assert_eq!((report.covers, report.bytes), (1, bytes_of_one()));
+    let bytes = Prepared::open(&file).unwrap().bytes() as u64;
+    assert_eq!((report.covers, report.bytes), (1, bytes));
     // The file is not looked at any more.
     let named = CoverFile { bytes: b"", ..CoverFile::new(&file) };
     assert_eq!(covers.shape(&named).unwrap().width, 64);
@@ -50,12 +54,13 @@ fn a_cache_without_room_still_serves() {
 
 #[test]
 fn the_one_unused_for_longest_makes_room() {
-    let covers = Covers::new(3 * bytes_of_one() + 100);
+    let covers = Covers::new(3 * bytes_of_one() + SLACK_BYTES);
     for number in [1, 2, 3, 4] {
         assert!(!ask(&covers, &file(number)));
     }
     let report = covers.report();
-    assert_eq!((report.covers, report.bytes), (3, 3 * bytes_of_one()));
+    assert_eq!(report.covers, 3);
+    assert!(report.bytes.abs_diff(3 * bytes_of_one()) < SLACK_BYTES);
     for number in [2, 3, 4] {
         assert!(ask(&covers, &file(number)), "{number}");
     }
@@ -64,10 +69,12 @@ fn the_one_unused_for_longest_makes_room() {
 
 #[test]
 fn a_flood_of_new_covers_spares_those_in_use() {
-    let covers = Covers::new(4 * bytes_of_one() + 100);
+    let covers = Covers::new(4 * bytes_of_one() + SLACK_BYTES);
     let wanted = [1, 2, 3];
     for _ in 0..2 {
-        wanted.map(|number| ask(&covers, &file(number)));
+        for number in wanted {
+            ask(&covers, &file(number));
+        }
     }
     for number in 10..40 {
         assert!(!ask(&covers, &file(number)));

@@ -4,7 +4,7 @@
 //! vector instructions: all of them pass more than 2 GB a second.
 
 /// A row filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Filter {
     None,
     Sub,

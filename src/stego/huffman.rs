@@ -27,12 +27,12 @@ const META_ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3,
 /// Bytes as they are coded.
 enum Piece<'a> {
     Literals(&'a [u8]),
-    /// So many zeros, at least 16.
+    /// So many zeros, at least 8.
     Zeros(usize),
 }
 
-/// Cuts bytes into pieces: zeros are counted by groups of eight, which is quick and loses
-/// little.
+/// Cuts bytes into pieces. A run of zeros is found by whole groups of eight bytes since the
+/// last one, which is quick and misses only short ones.
 struct Pieces<'a> {
     rest: &'a [u8],
 }
@@ -41,22 +41,18 @@ impl<'a> Iterator for Pieces<'a> {
     type Item = Piece<'a>;
 
     fn next(&mut self) -> Option<Piece<'a>> {
-        if self.rest.is_empty() {
-            return None;
-        }
         let (groups, _) = self.rest.as_chunks::<8>();
         let is_zero = |group: &[u8; 8]| u64::from_ne_bytes(*group) == 0;
-        let zeros = groups.iter().take_while(|group| is_zero(group)).count();
-        if zeros >= 2 {
-            self.rest = &self.rest[zeros * 8..];
-            return Some(Piece::Zeros(zeros * 8));
+        let zeros = 8 * groups.iter().take_while(|group| is_zero(group)).count();
+        if zeros > 0 {
+            let more = self.rest[zeros..].iter().take_while(|byte| **byte == 0).count();
+            self.rest = &self.rest[zeros + more..];
+            return Some(Piece::Zeros(zeros + more));
         }
-        let mut pairs = groups.windows(2).skip(zeros);
-        let next_run = pairs.position(|pair| is_zero(&pair[0]) && is_zero(&pair[1]));
-        let end = next_run.map_or(self.rest.len(), |at| (at + zeros) * 8);
-        let (literals, rest) = self.rest.split_at(end);
+        let next_run = groups.iter().position(is_zero);
+        let (literals, rest) = self.rest.split_at(next_run.map_or(self.rest.len(), |at| at * 8));
         self.rest = rest;
-        Some(Piece::Literals(literals))
+        (!literals.is_empty()).then_some(Piece::Literals(literals))
     }
 }
 
@@ -92,6 +88,15 @@ impl Histogram {
         Self { counts: [0; SYMBOLS], extra_bits: 0, runs }
     }
 
+    pub fn has_runs(&self) -> bool {
+        self.runs
+    }
+
+    /// Zeros that are literals.
+    pub fn zeros(&self) -> u64 {
+        u64::from(self.counts[0])
+    }
+
     pub fn add(&mut self, bytes: &[u8]) {
         if !self.runs {
             return self.add_literals(bytes);
@@ -116,8 +121,19 @@ impl Histogram {
     }
 
     fn add_literals(&mut self, bytes: &[u8]) {
-        for byte in bytes {
+        // Two tables: equal bytes in a row would wait for each other's sums. Between runs
+        // of zeros there are too few bytes for that to matter.
+        let mut others = [0_u32; 256];
+        let (pairs, rest) = if self.runs { (&[][..], bytes) } else { bytes.as_chunks::<2>() };
+        for [first, second] in pairs {
+            self.counts[usize::from(*first)] += 1;
+            others[usize::from(*second)] += 1;
+        }
+        for byte in rest {
             self.counts[usize::from(*byte)] += 1;
+        }
+        if !self.runs {
+            self.counts.iter_mut().zip(others).for_each(|(count, other)| *count += other);
         }
     }
 
@@ -264,7 +280,7 @@ pub(crate) struct Coder {
 /// Groups of four bytes that are coded before the result is copied on.
 const GROUPS_AT_ONCE: usize = 1024;
 /// Room for their code, with what was left over before it, and for the last word.
-const CODED_BYTES: usize = GROUPS_AT_ONCE * ((7 + 4 * CODE_BITS_MAX as usize) / 8) + 8;
+const CODED_BYTES: usize = GROUPS_AT_ONCE * (4 * CODE_BITS_MAX as usize).div_ceil(8) + 8;
 
 /// A code of at most 26 bits, with its length above.
 fn entry(code: u32, bits: u32) -> u32 {

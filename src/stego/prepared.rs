@@ -59,6 +59,9 @@ impl Strips {
             sums.push(writer.write(strip, &row, &mut chunks));
             ends.push(chunks.len());
         }
+        if chunks.capacity() / 5 * 4 > chunks.len() {
+            chunks.shrink_to_fit();
+        }
         Self { chunks: chunks.into(), ends, sums }
     }
 
@@ -82,8 +85,7 @@ impl Prepared {
         let layout = Layout::new(&picture.shape);
         let row = |index| picture.row(index);
         let coding = Coding::of(&picture.shape, row);
-        // Photographs take some 0.6 of their samples' size. What is too much is given
-        // back below, and what is too little grows.
+        // Few photographs take more. What is too much is given back.
         let expected_bytes = picture.raster.len() * 5 / 8 + 1024;
         let strips = Strips::write(layout, &coding, 0..layout.count(), row, expected_bytes);
         Self { picture, ancillary, layout, coding, strips, costs: OnceLock::new() }
@@ -94,6 +96,7 @@ impl Prepared {
     }
 
     /// A place for the cost map, which is made when first wanted.
+    #[allow(dead_code, reason = "for methods that weigh samples")]
     pub fn costs(&self) -> &OnceLock<Arc<CostMap>> {
         &self.costs
     }
@@ -140,7 +143,7 @@ impl Prepared {
         };
         let own_coding;
         let coding = if count == height {
-            own_coding = Coding::of(&self.picture.shape, &row);
+            own_coding = Coding::of(&self.picture.shape, row);
             &own_coding
         } else {
             &self.coding

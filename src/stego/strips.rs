@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use flate2::{Compress, Compression, FlushCompress, Status};
+use flate2::{Compress, Compression, FlushCompress};
 
 use super::chunks;
 use super::cover::Shape;
@@ -21,10 +21,18 @@ const ROWS_MIN: usize = 16;
 /// 90 bytes.
 const BYTES_MIN: usize = 48 * 1024;
 /// What of a picture is looked at to choose how it is coded, in bytes.
-const SAMPLE_BYTES: usize = 256 * 1024;
-/// What of it is compressed on trial: this many blocks of rows, of so many bytes each.
+const SAMPLE_BYTES: usize = 512 * 1024;
+/// Runs of zeros are looked for where at least one byte in so many is a zero, and where
+/// that saves at least half a per cent.
+const ZEROS_ONE_IN: u64 = 4;
+const RUNS_PERMILLE: u64 = 1005;
+/// Blocks of rows that are compressed on trial.
 const TRIAL_BLOCKS: usize = 3;
-const TRIAL_BLOCK_BYTES: usize = 16 * 1024;
+/// Rows of each, in a picture like a photograph: enough to see a pattern.
+const TRIAL_ROWS: usize = 4;
+/// Below so many bits for a byte, strips of full height are tried: there it is likely that
+/// the search pays, and it is quick.
+const SPARSE_BITS: u64 = 2;
 /// Searching for repetitions is worth its time where the result is below this part of
 /// what plain Huffman codes give.
 const SEARCH_PERCENT: u64 = 80;
@@ -89,24 +97,19 @@ impl Coding {
     /// Chooses by some rows of a picture that `row` gives: for 1920x1080, in about 2 ms.
     pub fn of<'r>(shape: &Shape, row: impl Fn(usize) -> &'r [u8]) -> Self {
         let layout = Layout::new(shape);
-        let sample_rows = (SAMPLE_BYTES / layout.row_bytes).clamp(1, layout.height);
-        let rows = (0..sample_rows).map(|index| index * layout.height / sample_rows);
-        let tried =
-            Filter::CANDIDATES.map(|filter| histograms_of(&layout, filter, rows.clone(), &row));
-        let choices = tried.iter().zip(Filter::CANDIDATES).flat_map(|(histograms, filter)| {
-            histograms.iter().zip([false, true]).map(move |(histogram, runs)| {
-                // Looking for runs takes time too.
-                let percent = if runs { 102 } else { 100 };
-                (histogram.coded_bits() * percent, filter, runs, histogram)
-            })
-        });
-        let (_, filter, runs, best) =
-            choices.min_by_key(|(bits, ..)| *bits).expect("there are candidates");
+        let sample = Sample::of(&layout, &row);
+        let [sub, ..] = Filter::CANDIDATES;
+        let (bits, filter, best) = Filter::CANDIDATES
+            .into_iter()
+            .map(|filter| sample.tried(filter))
+            .min_by_key(|(bits, ..)| *bits)
+            .expect("there are candidates");
         // One row of each strip is filtered without the row above.
-        let [sub, ..] = &tried;
-        let mixed = best.weighted(layout.strip_rows as u32 - 1, &sub[usize::from(runs)]);
+        let first_rows = sample.histogram(sub, best.has_runs());
+        let mixed = best.weighted(layout.strip_rows as u32 - 1, &first_rows);
         let coder = Box::new(Coder::new(&mixed));
-        match search_pays(&layout, filter, &coder, &row) {
+        let is_sparse = bits < SPARSE_BITS * sample.bytes();
+        match search_pays(&layout, filter, &coder, is_sparse, &row) {
             Some(filter) => Self { filter, coder: None },
             None => Self { filter, coder: Some(coder) },
         }
@@ -118,56 +121,91 @@ impl Coding {
     }
 }
 
-/// Without runs and with them.
-fn histograms_of<'r>(
-    layout: &Layout,
-    filter: Filter,
-    rows: impl Iterator<Item = usize>,
-    row: &impl Fn(usize) -> &'r [u8],
-) -> [Histogram; 2] {
-    let nothing = vec![0; layout.row_bytes];
-    let mut filtered = vec![0; layout.row_bytes];
-    let mut histograms = [false, true].map(Histogram::new);
-    for index in rows {
-        let above = if index == 0 { &nothing } else { row(index - 1) };
-        filter.apply(row(index), above, layout.pixel_bytes, &mut filtered);
-        histograms.iter_mut().for_each(|histogram| histogram.add(&filtered));
-    }
-    histograms
+/// Some rows of a picture, spread over all of it.
+struct Sample<'a, R> {
+    layout: &'a Layout,
+    row: &'a R,
+    /// Their numbers.
+    rows: Vec<usize>,
 }
 
-/// The filter to compress with where a search for repetitions pays: in flat graphics,
-/// and in photographs that were enlarged.
+impl<'a, 'r, R: Fn(usize) -> &'r [u8]> Sample<'a, R> {
+    fn of(layout: &'a Layout, row: &'a R) -> Self {
+        let count = (SAMPLE_BYTES / layout.row_bytes).clamp(1, layout.height);
+        let start = |index: usize| index * layout.height / count;
+        // Not at even distances: rows of a picture that was a JPEG differ in blocks of 8.
+        let within = |index: usize| index * 7919 % (start(index + 1) - start(index));
+        let rows = (0..count).map(|index| start(index) + within(index)).collect();
+        Self { layout, row, rows }
+    }
+
+    fn bytes(&self) -> u64 {
+        (self.rows.len() * self.layout.row_bytes) as u64
+    }
+
+    fn histogram(&self, filter: Filter, runs: bool) -> Histogram {
+        let nothing = vec![0; self.layout.row_bytes];
+        let mut filtered = vec![0; self.layout.row_bytes];
+        let mut histogram = Histogram::new(runs);
+        for &index in &self.rows {
+            let above = if index == 0 { &nothing } else { (self.row)(index - 1) };
+            let row = (self.row)(index);
+            filter.apply(row, above, self.layout.pixel_bytes, &mut filtered);
+            histogram.add(&filtered);
+        }
+        histogram
+    }
+
+    /// The bits that all of it takes with a filter, and the symbols, with runs of zeros
+    /// where these pay.
+    fn tried(&self, filter: Filter) -> (u64, Filter, Histogram) {
+        let plain = self.histogram(filter, false);
+        let plain_bits = plain.coded_bits();
+        if plain.zeros() * ZEROS_ONE_IN > self.bytes() {
+            let runs = self.histogram(filter, true);
+            let bits = runs.coded_bits();
+            if bits * RUNS_PERMILLE < plain_bits * 1000 {
+                return (bits, filter, runs);
+            }
+        }
+        (plain_bits, filter, plain)
+    }
+}
+
+/// The filter to compress with where a search for repetitions pays: in flat graphics, and
+/// in dithered pictures.
 fn search_pays<'r>(
     layout: &Layout,
     filter: Filter,
     coder: &Coder,
+    is_sparse: bool,
     row: &impl Fn(usize) -> &'r [u8],
 ) -> Option<Filter> {
-    let block_rows = (TRIAL_BLOCK_BYTES / layout.row_bytes).clamp(4, ROWS_MIN).min(layout.height);
-    let last = layout.height - block_rows;
-    let mut sizes = [0_u64; 3];
-    let mut filtered = Vec::new();
-    let mut coded = Vec::new();
+    let rows = if is_sparse { layout.strip_rows } else { TRIAL_ROWS }.min(layout.height);
+    let last = layout.height - rows;
+    let both = [filter, Filter::None];
+    // Filtered noise holds no repetitions.
+    let tried = if is_sparse { &both[..] } else { &both[1..] };
+    let mut plain = 0;
+    let mut sizes = vec![0_u64; tried.len()];
+    let (mut filtered, mut coded) = (Vec::new(), Vec::new());
     let mut searcher = Searcher::default();
     for block in 0..TRIAL_BLOCKS {
         let start = last * block / (TRIAL_BLOCKS - 1);
-        for (size, (filter, coder)) in
-            sizes.iter_mut().zip([(filter, Some(coder)), (filter, None), (Filter::None, None)])
-        {
-            let rows = (start..start + block_rows).map(row);
-            filter_strip(layout, filter, rows, &mut filtered);
+        let rows = || (start..start + rows).map(row);
+        filter_strip(layout, filter, rows(), &mut filtered);
+        coder.encode(&filtered, &mut coded);
+        plain += coded.len() as u64;
+        for (size, filter) in sizes.iter_mut().zip(tried) {
+            filter_strip(layout, *filter, rows(), &mut filtered);
             coded.clear();
-            match coder {
-                Some(coder) => coder.encode(&filtered, &mut coded),
-                None => searcher.encode(&filtered, &mut coded),
-            }
+            searcher.encode(&filtered, &mut coded);
             *size += coded.len() as u64;
         }
+        coded.clear();
     }
-    let [plain, filtered, raw] = sizes;
-    let pays = filtered.min(raw) * 100 < plain * SEARCH_PERCENT;
-    pays.then_some(if raw < filtered { Filter::None } else { filter })
+    let (size, filter) = sizes.iter().zip(tried).min()?;
+    (size * 100 < plain * SEARCH_PERCENT).then_some(*filter)
 }
 
 /// Filters the rows of one strip.
@@ -205,21 +243,15 @@ impl Searcher {
     /// Appends a deflate stream of `bytes` that goes on after it, at a whole byte.
     fn encode(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         self.compress.reset();
-        loop {
-            let read = usize::try_from(self.compress.total_in()).unwrap_or(usize::MAX);
-            // What does not fit is written in the next round.
-            out.reserve(bytes.len() / 2 + 1024);
-            let room = out.capacity() - out.len();
-            let before = out.len();
-            let status = self
-                .compress
-                .compress_vec(&bytes[read..], out, FlushCompress::Full)
-                .expect("memory takes every write, and no dictionary is set");
-            let all_read = self.compress.total_in() == bytes.len() as u64;
-            if all_read && (out.len() - before < room || status == Status::BufError) {
-                return;
-            }
-        }
+        // What does not compress is stored, with 5 bytes for each block of some 30 kB. With
+        // room for all of it there is one flush, and the result does not depend on how much
+        // memory happened to be there.
+        out.reserve(bytes.len() + bytes.len() / 64 + 1024);
+        self.compress
+            .compress_vec(bytes, out, FlushCompress::Full)
+            .expect("memory takes every write, and no dictionary is set");
+        let all = self.compress.total_in() == bytes.len() as u64;
+        assert!(all && out.len() < out.capacity(), "there was room for the worst case");
     }
 }
 
@@ -303,7 +335,7 @@ mod tests {
 
     #[test]
     fn sums_of_parts_make_the_sum_of_the_whole() {
-        let bytes: Vec<u8> = (0..200_000_u32).map(|at| (at * at >> 7) as u8 | 0xe0).collect();
+        let bytes: Vec<u8> = (0..200_000_u32).map(|at| ((at * at) >> 7) as u8 | 0xe0).collect();
         let (first, second) = bytes.split_at(70_001);
         let whole = Adler::of(first).followed_by(Adler::of(second), second.len());
         assert_eq!(whole, Adler::of(&bytes));

@@ -593,7 +593,7 @@ fn a_damaged_picture_never_gives_a_wrong_secret() {
     let secret = noise(2, 120);
     let stego = embed(&params(&cover, &secret, 1)).unwrap().png;
     for bit in (0..stego.len() * 8).step_by(5) {
-        let mut damaged = stego.clone();
+        let mut damaged = stego.to_vec();
         damaged[bit / 8] ^= 1 << (bit % 8);
         if let Ok(found) = extract(&damaged, None) {
             assert_eq!(found, secret, "bit {bit}");

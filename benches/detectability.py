@@ -66,6 +66,7 @@ CROP = 256
 SUBSPACE = 100
 LEARNERS = 51
 PASSPHRASE = "detectability"
+BOUNDARY = b"between-the-fields"
 METHODS = ["lsb", "spread", "adaptive"]
 
 
@@ -220,11 +221,12 @@ class Node:
         fields = [("method", method.encode()), ("passphrase", PASSPHRASE.encode()),
                   ("cover", png(pixels)), ("file", secret)]
         body = b"".join(
-            b'--=b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
-            % (name.encode(), value) for name, value in fields) + b"--=b--\r\n"
+            b'--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+            % (BOUNDARY, name.encode(), value) for name, value in fields) + b"--%s--" % BOUNDARY
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("POST", "/api/embed", body, {
-            "Content-Type": "multipart/form-data; boundary==b", "Accept": "image/png"})
+            "Content-Type": f"multipart/form-data; boundary={BOUNDARY.decode()}",
+            "Accept": "image/png"})
         answer = connection.getresponse()
         content = answer.read()
         if answer.status != 200:

@@ -83,7 +83,14 @@ fn noise() -> impl FnMut() -> u64 {
 fn each_picture_has_a_line() {
     let pictures = Pictures::new();
     let output = pictures.analyze(&["clean.png", "spread.png", "top.png", "grey.png", "black.png"]);
-    insta::assert_snapshot!(pictures.table(&output), @"");
+    insta::assert_snapshot!(pictures.table(&output), @"
+    FILE        SIZE     SAMPLES     PAIRS  RS     WS      FROM TOP  READING
+    clean.png   512x512  RGB 8-bit   5.7 %  2.7 %  1.0 %   0.0 %     nothing found
+    spread.png  512x512  RGB 8-bit   51 %   50 %   50 %    0.0 %     about 50 % of samples carry bits
+    top.png     512x512  RGB 8-bit   32 %   31 %   32 %    25 %      about 25 % of samples carry bits, from the top on
+    grey.png    512x512  grey 8-bit  0.9 %  0.2 %  -1.4 %  0.0 %     nothing found
+    black.png   8x8      RGB 8-bit   0.0 %  0.0 %  0.0 %   0.0 %     too little to judge by
+    ");
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(3), ""));
 }
 

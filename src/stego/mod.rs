@@ -165,7 +165,12 @@ impl Codec {
         self.keys.sweep();
     }
 
-    pub(crate) fn master(&self, shape: &Shape, raster: &[u8], passphrase: Option<&Passphrase>) -> Arc<Master> {
+    pub(crate) fn master(
+        &self,
+        shape: &Shape,
+        raster: &[u8],
+        passphrase: Option<&Passphrase>,
+    ) -> Arc<Master> {
         match passphrase {
             Some(passphrase) => self.keys.master(passphrase, &hide::salt(shape, raster)),
             None => Master::open().into(),

@@ -717,17 +717,17 @@ fn the_documented_vectors_of_version_2_hold() {
     let document = include_str!("../../docs/FORMAT.md");
     let secret = b"Meet at the old mill.";
     let mut missing = String::new();
-    for (name, method, bits, passphrase) in [
-        ("lsb-sealed", Method::Lsb, 2, Some(&correct)),
-        ("spread-sealed", Method::Spread, 1, Some(&correct)),
-        ("spread-open", Method::Spread, 1, None),
-        ("adaptive-sealed", Method::Adaptive, 1, Some(&correct)),
-        ("adaptive-open", Method::Adaptive, 1, None),
+    for (name, seed, method, bits, passphrase) in [
+        ("lsb-sealed", "n1-0001", Method::Lsb, 2, Some(&correct)),
+        ("spread-sealed", "n1-0002", Method::Spread, 1, Some(&correct)),
+        ("spread-open", "n1-0003", Method::Spread, 1, None),
+        ("adaptive-sealed", "n1-0004", Method::Adaptive, 1, Some(&correct)),
+        ("adaptive-open", "n1-0005", Method::Adaptive, 1, None),
     ] {
         let asked = EmbedParams {
             passphrase,
             method: Some(method),
-            seed: b"n1-0001",
+            seed: seed.as_bytes(),
             ..params(&whole, secret, bits)
         };
         let made = embed(&asked).unwrap().png;
@@ -748,8 +748,8 @@ fn the_documented_vectors_of_version_2_hold() {
             bits: Bits::new(bits).unwrap(),
             body_bytes: 37,
         };
-        let sealed = envelope::seal(&master, b"n1-0001", &facts, secret);
-        let mut block = format!("picture: vectors/{name}.png\n");
+        let sealed = envelope::seal(&master, seed.as_bytes(), &facts, secret);
+        let mut block = format!("picture: vectors/{name}.png\nseed: {seed}\n");
         if passphrase.is_some() {
             block += "passphrase: correct horse\n";
             block += &format!("salt: {}\n", hex(&salt));

@@ -384,7 +384,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__serve)
-            opts="-h --id --peers --config --listen --raft-listen --data-dir --cover --solo-after --timings --supervise --codec-threads --log-format --log --set --print-config --supervised --help"
+            opts="-h --id --peers --config --listen --raft-listen --data-dir --cover --solo-after --timings --supervise --codec-threads --cover-cache-mib --log-format --log --set --print-config --supervised --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -427,6 +427,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --codec-threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cover-cache-mib)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

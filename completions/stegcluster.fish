@@ -47,6 +47,7 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l cover 
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l solo-after -d 'How long without a quorum until the node serves alone, or `never` [default: 5s]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l timings -d 'Where all timings begin: lan, or wan for nodes far apart [default: lan]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l codec-threads -d 'Threads that embed and extract [default: one for each core]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l cover-cache-mib -d 'Memory for covers seen before, in MiB; 0 keeps none [default: 256]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log-format -d 'How log lines are written: text or json [default: text]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log -d 'What is logged: a level such as info, or tracing directives [default: info]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l set -d 'Any setting of cluster.yaml by its key, such as timings.probe_misses=4' -r

@@ -174,6 +174,7 @@ mod tests {
 
     use super::*;
     use crate::record::Digest;
+    use crate::record::Method;
     use crate::stego::capacity;
 
     #[test]

@@ -121,7 +121,7 @@ impl Draws {
     /// up to `count / 2^32` more often, which no picture has samples enough to show.
     #[inline]
     pub fn below(&mut self, count: u32) -> u32 {
-        (u64::from(self.next()) * u64::from(count) >> 32) as u32
+        ((u64::from(self.next()) * u64::from(count)) >> 32) as u32
     }
 }
 

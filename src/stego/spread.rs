@@ -61,7 +61,7 @@ impl Iterator for Parts {
             self.begin += 1;
         }
         let draw = u64::from(self.draws.next());
-        let within = (draw >> 1) * u64::from(self.begin - begin) >> 31;
+        let within = ((draw >> 1) * u64::from(self.begin - begin)) >> 31;
         Some(Place { carrier: begin + within as u32, up: draw & 1 == 1 })
     }
 }

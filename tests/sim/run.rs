@@ -70,6 +70,9 @@ pub struct Stats {
 /// After a fault its traces linger: a kernel sends again late, a lease must run out.
 const AFTERMATH: Duration = Duration::from_millis(3500);
 
+/// The slowest write of the slowest disk ends within this.
+const LAST_WRITE: Duration = Duration::from_secs(1);
+
 /// No run takes so much simulated time.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -286,6 +289,9 @@ async fn heal(cluster: &Cluster, longest: &mut Duration) -> bool {
 
 /// The end: everyone can write and read, and all ledgers are the same and complete.
 pub async fn settle(cluster: &Cluster) {
+    // A write that began on a bad disk may fail when the fault is over, and end its node then.
+    sim::pass(LAST_WRITE).await;
+    liveness::await_whole(cluster).await;
     for host in &cluster.hosts {
         if clients::put_new(cluster, host, Durability::Local).await != Some(Durability::Quorum) {
             cluster.checks.violation(format!("{} cannot write after all faults", host.name));

@@ -172,7 +172,7 @@ impl Scale {
 
     #[inline(always)]
     fn steps(self, cost: u16) -> u8 {
-        let steps = u64::from(cost) * u64::from(self.factor) >> 16;
+        let steps = (u64::from(cost) * u64::from(self.factor)) >> 16;
         steps.clamp(1, u64::from(COST_MAX)) as u8
     }
 }

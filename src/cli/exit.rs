@@ -97,6 +97,7 @@ pub const TABLE: &[(&str, &[Meaning])] = &[
     ("embed", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),
     ("extract", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),
     ("records", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),
+    ("capacity", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),
     (
         "analyze",
         &[

@@ -58,11 +58,13 @@ async fn a_report_comes_where_it_was_asked_for() {
         service.embed(request, service.admit().unwrap())
     };
     assert_eq!(embed(false).await.unwrap().quality, None);
-    let quality = embed(true).await.unwrap().quality.unwrap();
+    let embedded = embed(true).await.unwrap();
+    let quality = embedded.quality.unwrap();
     // 16 bytes of header and 14 of secret; half of the bits are what they should be already.
     assert!((60..180).contains(&quality.changed_samples), "{quality:?}");
     assert!(quality.psnr_db.unwrap() > 80.0, "{quality:?}");
-    assert_eq!(quality.bits_per_pixel, 14.0 * 8.0 / (512.0 * 512.0));
+    let pixels = embedded.cover_info.width * embedded.cover_info.height;
+    assert_eq!(quality.bits_per_pixel, 14.0 * 8.0 / f64::from(pixels));
 }
 
 #[tokio::test]

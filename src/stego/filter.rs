@@ -1,7 +1,7 @@
 //! PNG's row filters (PNG specification, section 9), the writing direction only.
 //!
-//! Each is a plain loop over slices of one length, which the compiler turns into
-//! vector instructions: all of them pass more than 2 GB a second.
+//! Each is a plain loop over slices of one length, which the compiler can turn into
+//! vector instructions.
 
 /// A row filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

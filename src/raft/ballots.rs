@@ -50,12 +50,14 @@ impl Ballots {
         let last = Arc::clone(&self.last);
         move |result| {
             last.send_if_modified(|ballot| {
-                let current = ballot.term == term;
                 // A failure is for ever, whatever was cast since: see `check`.
-                if current || result.is_err() {
-                    ballot.written = Some(result);
+                let failed = matches!(ballot.written, Some(Err(_)));
+                let outdated = ballot.term != term && result.is_ok();
+                if failed || outdated {
+                    return false;
                 }
-                current
+                ballot.written = Some(result);
+                true
             });
         }
     }
@@ -121,9 +123,13 @@ mod tests {
     async fn a_ballot_that_could_not_be_written_stops_everything_behind_it() {
         let ballots = Ballots::new(1);
         let earlier = ballots.cast(3);
-        let _later = ballots.cast(4);
+        let later = ballots.cast(4);
+        let mut durable = Box::pin(ballots.durable(4));
+        assert!(poll!(durable.as_mut()).is_pending());
         earlier(Err(StoreError::Io("no space left".into())));
-        assert!(ballots.check().is_err());
+        assert!(matches!(poll!(durable.as_mut()), Poll::Ready(Err(_))));
+        later(Ok(()));
+        assert!(ballots.check().is_err(), "a later success does not undo it");
         assert!(ballots.durable(4).await.is_err());
     }
 }

@@ -101,11 +101,12 @@ fn every_rate_is_estimated_as_it_was_embedded() {
             // What the clean photograph reads is overwritten along with the rest.
             let expected = offset.map(|offset| rate + (1.0 - rate) * offset);
             // WS reads a full picture of this size as 0.95: little of the cover is left to predict.
-            assert_near(rates(&found), expected, 0.02 + 0.03 * rate);
+            let full = if rate == 1.0 { 0.01 } else { 0.0 };
+            assert_near(rates(&found), expected, 0.02 + 0.02 * rate + full);
             if rate >= 0.1 {
                 assert_eq!(found.verdict, Verdict::Found, "{rate}: {found:?}");
                 let likely = found.likely_rate.unwrap();
-                assert!((likely - rate).abs() <= 0.02 + 0.03 * rate, "{rate}: {likely}");
+                assert!((likely - rate).abs() <= 0.03 + 2.0 * full, "{rate}: {likely}");
             }
         }
     }

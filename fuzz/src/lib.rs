@@ -15,10 +15,6 @@ pub mod record;
 #[path = "../../src/stego/mod.rs"]
 pub mod stego;
 
-pub mod api {
-    #[path = "../../../src/api/codec.rs"]
-    pub mod codec;
-}
-
+pub mod api;
 pub mod payload;
 pub mod targets;

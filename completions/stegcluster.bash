@@ -158,7 +158,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__embed)
-            opts="-o -h --servers --out --cover --method --bits --passphrase-file --id --report --json --help"
+            opts="-o -h --servers --out --cover --method --bits --passphrase-file --id --keep-metadata --report --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -99,6 +99,7 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l method
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l bits -d 'Low bits of each colour sample to use, 1 to 4; more than 1 for lsb only' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l passphrase-file -d 'Encrypt with the passphrase on the first line of this file' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l id -d 'The record\'s id, to repeat an embed whose outcome is unknown' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l keep-metadata -d 'Keep the cover\'s texts, camera notes (such as the place) and dates, which are left out otherwise'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l report -d 'Also say what was changed, and what a steganalyst would find in the picture'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l json -d 'Print the answer as JSON, without the picture'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -s h -l help -d 'Print help'

@@ -49,6 +49,10 @@ pub struct EmbedArgs {
     /// The record's id, to repeat an embed whose outcome is unknown
     #[arg(long, value_name = "ID")]
     id: Option<RecordId>,
+    /// Keep the cover's texts, camera notes (such as the place) and dates, which are left out
+    /// otherwise
+    #[arg(long)]
+    keep_metadata: bool,
     /// Also say what was changed, and what a steganalyst would find in the picture
     #[arg(long)]
     report: bool,
@@ -73,6 +77,7 @@ pub fn run(args: EmbedArgs) -> anyhow::Result<ExitCode> {
         passphrase: passphrase.as_deref(),
         method: args.method,
         bits: args.bits,
+        keep_metadata: args.keep_metadata,
         report: args.report,
     };
     let mut answer = match client.embed(0, &id, &request) {

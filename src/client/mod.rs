@@ -85,6 +85,8 @@ pub struct EmbedRequest<'a> {
     pub method: Option<Method>,
     /// Low bits of each colour sample to use; `None`: the node's choice.
     pub bits: Option<u8>,
+    /// Keep the cover's texts, camera notes and dates, which can tell where it is from.
+    pub keep_metadata: bool,
     /// Ask for [`EmbedResponse::quality`].
     pub report: bool,
 }
@@ -423,6 +425,9 @@ fn embed_form(id: &RecordId, request: &EmbedRequest<'_>) -> Outgoing {
     }
     if let Some(bits) = request.bits {
         form = form.text("bits", &bits.to_string());
+    }
+    if request.keep_metadata {
+        form = form.text("keep_metadata", "true");
     }
     if request.report {
         form = form.text("report", "true");

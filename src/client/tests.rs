@@ -216,6 +216,7 @@ fn an_embed_sends_its_fields_and_its_key() {
         passphrase: Some("pass"),
         method: None,
         bits: Some(2),
+        keep_metadata: true,
         report: true,
     };
     assert_eq!(client.embed_png(0, &id(), &request).unwrap().value, b"png");
@@ -227,6 +228,7 @@ fn an_embed_sends_its_fields_and_its_key() {
         "the secret",
         "the cover",
         "name=\"passphrase\"",
+        "name=\"keep_metadata\"\r\n\r\ntrue",
         "name=\"report\"\r\n\r\ntrue",
         "key-1",
     ];

@@ -22,7 +22,7 @@ use crate::ident::RecordId;
 use crate::limits::BODY_BYTES_MAX;
 use crate::record::{Durability, Method};
 use crate::service::{Committed, EmbedRequest, Embedded, ServiceError};
-use crate::stego::Passphrase;
+use crate::stego::{Metadata, Passphrase};
 
 const EMBED_FIELDS: &[(&str, Kind)] = &[
     ("file", Kind::File),
@@ -30,6 +30,7 @@ const EMBED_FIELDS: &[(&str, Kind)] = &[
     ("passphrase", Kind::Text),
     ("method", Kind::Text),
     ("bits", Kind::Text),
+    ("keep_metadata", Kind::Text),
     ("report", Kind::Text),
 ];
 const EXTRACT_FIELDS: &[(&str, Kind)] = &[("file", Kind::File), ("passphrase", Kind::Text)];
@@ -162,6 +163,11 @@ async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
         passphrase: passphrase(&mut fields)?,
         method: fields.parsed("method")?,
         bits: fields.parsed("bits")?,
+        metadata: if fields.parsed("keep_metadata")?.unwrap_or(false) {
+            Metadata::Keep
+        } else {
+            Metadata::Drop
+        },
         least,
         report: fields.parsed("report")?.unwrap_or(false),
     };

@@ -178,6 +178,25 @@ async fn a_secret_goes_in_and_comes_out() {
 }
 
 #[tokio::test]
+async fn notes_on_where_a_cover_is_from_are_kept_only_where_asked_for() {
+    let fixture = Fixture::new();
+    let mut cover = Vec::new();
+    let mut encoder = png::Encoder::new(&mut cover, 64, 64);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.add_text_chunk("Author".into(), "somebody known".into()).unwrap();
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&[7; 64 * 64 * 3]).unwrap();
+    writer.finish().unwrap();
+    for (keep, kept) in [(None, false), (Some("false"), false), (Some("true"), true)] {
+        let mut fields: Vec<Field<'_>> = vec![("file", b"hidden"), ("cover", &cover)];
+        fields.extend(keep.map(|keep| ("keep_metadata", keep.as_bytes())));
+        let answer = fixture.form("/api/embed", &[("accept", "image/png")], &fields).await;
+        let found = answer.body.windows(14).any(|bytes| bytes == b"somebody known");
+        assert_eq!(found, kept, "{keep:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_report_is_part_of_the_json_where_it_is_asked_for() {
     let fixture = Fixture::new();
     let fields: &[Field<'_>] = &[("file", b"hidden"), ("method", b"lsb"), ("report", b"true")];

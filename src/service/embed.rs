@@ -27,6 +27,8 @@ pub struct EmbedRequest {
     pub bits: Option<u8>,
     /// The least durability to be acknowledged with.
     pub least: Durability,
+    /// What goes into the stego image of the cover's notes on where it is from.
+    pub metadata: Metadata,
     /// Also say what the embed changed, and what a steganalyst would find.
     pub report: bool,
 }
@@ -144,7 +146,7 @@ fn make(
         method: request.method,
         bits: request.bits,
         seed: id.as_str().as_bytes(),
-        metadata: Metadata::Drop,
+        metadata: request.metadata,
     };
     let stego = codec.embed(&params)?;
     let stego_sha256 = Digest::of_parts(stego.png.slices());

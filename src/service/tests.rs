@@ -10,7 +10,7 @@ use super::testing::{Bench, MemoryLedger};
 use super::{EmbedRequest, ServiceError};
 use crate::api::codec::Consistency;
 use crate::record::{Digest, Durability, Method};
-use crate::stego::{Passphrase, StegoError};
+use crate::stego::{Metadata, Passphrase, StegoError};
 
 fn request(id: Option<&str>, secret: &'static [u8]) -> EmbedRequest {
     EmbedRequest {
@@ -21,6 +21,7 @@ fn request(id: Option<&str>, secret: &'static [u8]) -> EmbedRequest {
         method: Some(Method::Lsb),
         bits: Some(1),
         least: Durability::Local,
+        metadata: Metadata::Drop,
         report: false,
     }
 }

@@ -26,26 +26,31 @@ impl Field {
     /// of its range has one way only.
     #[inline]
     pub fn step(&self, raster: &mut [u8], carrier: u32, up: bool) {
+        let other = raster[self.offset(carrier)] & 1 ^ 1;
+        self.set(raster, carrier, other, up);
+    }
+
+    /// Gives a carrier the low bit `bit`, 0 or 1, by the smallest step where it has another.
+    #[inline]
+    pub fn set(&self, raster: &mut [u8], carrier: u32, bit: u8, up: bool) {
         let at = self.offset(carrier);
         if self.lattice.sample_bytes == 1 {
-            let value = raster[at];
-            raster[at] = match value {
-                0 => 1,
-                u8::MAX => u8::MAX - 1,
-                _ if up => value + 1,
-                _ => value - 1,
-            };
+            raster[at] = with_low_bit(raster[at], bit, up);
         } else {
             let value = u16::from_be_bytes([raster[at - 1], raster[at]]);
-            let stepped = match value {
-                0 => 1,
-                u16::MAX => u16::MAX - 1,
-                _ if up => value + 1,
-                _ => value - 1,
-            };
+            let way = if (up | (value == 0)) & (value != u16::MAX) { 1 } else { u16::MAX };
+            let stepped = value.wrapping_add(way.wrapping_mul((value ^ u16::from(bit)) & 1));
             raster[at - 1..=at].copy_from_slice(&stepped.to_be_bytes());
         }
     }
+}
+
+/// `value` with the low bit `bit`, 0 or 1, by the smallest step where it has another. Without a
+/// branch on the bit: payloads are noise, which no processor foretells.
+#[inline]
+pub(crate) fn with_low_bit(value: u8, bit: u8, up: bool) -> u8 {
+    let way = if (up | (value == 0)) & (value != u8::MAX) { 1 } else { u8::MAX };
+    value.wrapping_add(way.wrapping_mul((value ^ bit) & 1))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Each is a plain loop over slices of one length, which the compiler can turn into
 //! vector instructions.
 
+use pulp::{Arch, Simd, WithSimd};
+
 /// A row filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Filter {
@@ -40,19 +42,40 @@ impl Filter {
     /// Writes the filtered `row` to `out`. All three slices have one length.
     /// `pixel` is the size of a pixel in bytes, which a row is a multiple of.
     pub fn apply(self, row: &[u8], above: &[u8], pixel: usize, out: &mut [u8]) {
+        Arch::new().dispatch(Row { filter: self, row, above, pixel, out });
+    }
+}
+
+/// One row to be filtered.
+struct Row<'a> {
+    filter: Filter,
+    row: &'a [u8],
+    above: &'a [u8],
+    pixel: usize,
+    out: &'a mut [u8],
+}
+
+impl WithSimd for Row<'_> {
+    type Output = ();
+
+    /// Compiled for each instruction set by `pulp`, which chooses one when the program
+    /// runs; so all that it calls must be inlined.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { filter, row, above, pixel, out } = self;
         let (row_start, row_rest) = row.split_at(pixel);
         let (above_start, above_rest) = above.split_at(pixel);
         let (out_start, out_rest) = out.split_at_mut(pixel);
         let left = &row[..row.len() - pixel];
         let above_left = &above[..above.len() - pixel];
-        match self {
-            Self::None => out.copy_from_slice(row),
-            Self::Sub => {
+        match filter {
+            Filter::None => out.copy_from_slice(row),
+            Filter::Sub => {
                 out_start.copy_from_slice(row_start);
                 combine(out_rest, row_rest, left, |x, left| x.wrapping_sub(left));
             }
-            Self::Up => combine(out, row, above, |x, above| x.wrapping_sub(above)),
-            Self::Average => {
+            Filter::Up => combine(out, row, above, |x, above| x.wrapping_sub(above)),
+            Filter::Average => {
                 combine(out_start, row_start, above_start, |x, above| x.wrapping_sub(above / 2));
                 for (((out, x), left), above) in
                     out_rest.iter_mut().zip(row_rest).zip(left).zip(above_rest)
@@ -62,7 +85,7 @@ impl Filter {
                     *out = x.wrapping_sub(mean);
                 }
             }
-            Self::Paeth => {
+            Filter::Paeth => {
                 combine(out_start, row_start, above_start, |x, above| x.wrapping_sub(above));
                 for ((((out, x), left), above), corner) in
                     out_rest.iter_mut().zip(row_rest).zip(left).zip(above_rest).zip(above_left)
@@ -74,6 +97,7 @@ impl Filter {
     }
 }
 
+#[inline(always)]
 fn combine(out: &mut [u8], row: &[u8], other: &[u8], with: impl Fn(u8, u8) -> u8) {
     for ((out, x), other) in out.iter_mut().zip(row).zip(other) {
         *out = with(*x, *other);

@@ -5,6 +5,8 @@
 //! most of a general coder's time and saves a few per cent. Without the search a block's
 //! size follows from its bytes alone, and blocks can be written apart from each other.
 
+use pulp::{Arch, Simd, WithSimd};
+
 /// Literals, the mark at the end of a block, and lengths of matches.
 const SYMBOLS: usize = 286;
 const END_OF_BLOCK: usize = 256;
@@ -120,30 +122,36 @@ impl Histogram {
     }
 
     fn add_literals(&mut self, bytes: &[u8]) {
-        // Two tables: equal bytes in a row would wait for each other's sums. Between runs
+        // Four tables: equal bytes in a row would wait for each other's sums. Between runs
         // of zeros there are too few bytes for that to matter.
-        let mut others = [0_u32; 256];
-        let (pairs, rest) = if self.runs { (&[][..], bytes) } else { bytes.as_chunks::<2>() };
-        for [first, second] in pairs {
-            self.counts[usize::from(*first)] += 1;
-            others[usize::from(*second)] += 1;
+        let (groups, rest) = if self.runs { (&[][..], bytes) } else { bytes.as_chunks::<4>() };
+        if !groups.is_empty() {
+            let mut counts = [[0_u32; 256]; 4];
+            for group in groups {
+                for (counts, byte) in counts.iter_mut().zip(group) {
+                    counts[usize::from(*byte)] += 1;
+                }
+            }
+            for (at, count) in self.counts.iter_mut().take(256).enumerate() {
+                *count += counts.iter().map(|counts| counts[at]).sum::<u32>();
+            }
         }
         for byte in rest {
             self.counts[usize::from(*byte)] += 1;
         }
-        if !self.runs {
-            self.counts.iter_mut().zip(others).for_each(|(count, other)| *count += other);
-        }
     }
 
-    /// `weight` times this, plus `other`: for a mixture of two kinds of rows.
-    pub fn weighted(&self, weight: u32, other: &Self) -> Self {
-        let mut sum = other.clone();
-        for (count, own) in sum.counts.iter_mut().zip(self.counts) {
-            *count = count.saturating_add(own.saturating_mul(weight));
+    /// `weight` times this and `other_weight` times `other`: for a mixture of two kinds of rows.
+    pub fn mixed(&self, weight: u32, other: &Self, other_weight: u32) -> Self {
+        let sum = |own: u32, other: u32| {
+            own.saturating_mul(weight).saturating_add(other.saturating_mul(other_weight))
+        };
+        Self {
+            counts: std::array::from_fn(|symbol| sum(self.counts[symbol], other.counts[symbol])),
+            extra_bits: self.extra_bits * u64::from(weight)
+                + other.extra_bits * u64::from(other_weight),
+            runs: self.runs,
         }
-        sum.extra_bits += self.extra_bits * u64::from(weight);
-        sum
     }
 
     /// Bits that the best code for these symbols takes for them, without its table.
@@ -245,7 +253,7 @@ struct Stream {
 impl Stream {
     /// Appends the code of an [`entry`].
     fn put(&mut self, entry: u32, out: &mut Vec<u8>) {
-        self.word |= u64::from(code(entry)) << self.count;
+        self.word |= code(entry) << self.count;
         self.count += bits(entry);
         while self.count >= 8 {
             out.push(self.word as u8);
@@ -276,24 +284,44 @@ pub(crate) struct Coder {
     lengths: Option<Box<[u32; MATCH_MAX + 1]>>,
 }
 
-/// Groups of four bytes that are coded before the result is copied on.
-const GROUPS_AT_ONCE: usize = 1024;
+/// Groups of eight bytes that are coded before the result is copied on.
+const GROUPS_AT_ONCE: usize = 512;
 /// Room for their code, with what was left over before it, and for the last word.
-const CODED_BYTES: usize = GROUPS_AT_ONCE * (4 * CODE_BITS_MAX as usize).div_ceil(8) + 8;
+const CODED_BYTES: usize = GROUPS_AT_ONCE * (8 * CODE_BITS_MAX as usize).div_ceil(8) + 8;
 
-/// A code of at most 26 bits, with its length above.
+/// A code of at most 26 bits above its length. The length is in the six bits that a shift
+/// of 64 bits looks at, so that an entry can be shifted by as it is; and so can a sum of
+/// entries whose lengths make less than 64.
 fn entry(code: u32, bits: u32) -> u32 {
-    code | bits << 26
+    code << 6 | bits
 }
 
 #[inline(always)]
-fn code(entry: u32) -> u32 {
-    entry & ((1 << 26) - 1)
+fn code(entry: u32) -> u64 {
+    u64::from(entry >> 6)
 }
 
 #[inline(always)]
 fn bits(entry: u32) -> u32 {
-    entry >> 26
+    entry & 63
+}
+
+/// A block to be coded.
+struct Block<'a> {
+    coder: &'a Coder,
+    bytes: &'a [u8],
+    out: &'a mut Vec<u8>,
+}
+
+impl WithSimd for Block<'_> {
+    type Output = ();
+
+    /// Compiled for each instruction set by `pulp`: newer machines shift by a variable in
+    /// fewer steps.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.coder.encode_inlined(self.bytes, self.out);
+    }
 }
 
 impl std::fmt::Debug for Coder {
@@ -319,7 +347,7 @@ impl Coder {
         for second in &singles[..256] {
             pairs.extend(singles[..256].iter().map(|first| {
                 let both = code(*first) | code(*second) << bits(*first);
-                entry(both, bits(*first) + bits(*second))
+                entry(both as u32, bits(*first) + bits(*second))
             }));
         }
         let matches = histogram.runs.then(|| {
@@ -330,16 +358,26 @@ impl Coder {
                 let (symbol, extra, extra_bits) = length_symbol(length);
                 let (own, own_bits) = (code(singles[symbol]), bits(singles[symbol]));
                 // Distance 1 is one bit, a zero.
-                entry(own | extra << own_bits, own_bits + extra_bits + 1)
+                entry(own as u32 | extra << own_bits, own_bits + extra_bits + 1)
             }))
         });
         let used = if histogram.runs { SYMBOLS } else { SYMBOLS_MIN };
         Self { head: block_head(&lengths[..used]), pairs, singles, lengths: matches }
     }
 
+    /// True for a code of literals and runs of zeros.
+    pub fn has_runs(&self) -> bool {
+        self.lengths.is_some()
+    }
+
     /// Appends to `out` one block of `bytes` that is not the last of its stream, and an
     /// empty stored block, after which the stream is at a whole byte.
     pub fn encode(&self, bytes: &[u8], out: &mut Vec<u8>) {
+        Arch::new().dispatch(Block { coder: self, bytes, out });
+    }
+
+    #[inline(always)]
+    fn encode_inlined(&self, bytes: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head.bytes);
         let mut stream = Stream { word: self.head.word, count: self.head.count };
         let mut coded = [0; CODED_BYTES];
@@ -365,6 +403,7 @@ impl Coder {
 
     /// Through `coded`, a small buffer: to reserve and clear the most that literals may
     /// take would touch three times the memory that they do take.
+    #[inline(always)]
     fn put_literals(
         &self,
         bytes: &[u8],
@@ -374,20 +413,35 @@ impl Coder {
     ) {
         let pairs: &[u32; 1 << 16] =
             self.pairs.as_slice().try_into().expect("the table was made with this size");
-        let (groups, rest) = bytes.as_chunks::<4>();
+        let (groups, rest) = bytes.as_chunks::<8>();
         let Stream { mut word, mut count } = *stream;
         for groups in groups.chunks(GROUPS_AT_ONCE) {
             let mut at = 0;
-            for &[a, b, c, d] in groups {
-                let first = pairs[usize::from(u16::from_le_bytes([a, b]))];
-                let second = pairs[usize::from(u16::from_le_bytes([c, d]))];
-                let both = u64::from(code(first)) | u64::from(code(second)) << bits(first);
-                word |= both << count;
-                count += bits(first) + bits(second);
-                coded[at..at + 8].copy_from_slice(&word.to_le_bytes());
-                at += (count / 8) as usize;
-                word >>= count & !7;
-                count &= 7;
+            for &group in groups {
+                let group = u64::from_le_bytes(group);
+                let pair = |index: u32| pairs[usize::from((group >> (16 * index)) as u16)];
+                let [a, b, c, d] = [pair(0), pair(1), pair(2), pair(3)];
+                let (ab_bits, cd_bits) = (a.wrapping_add(b), c.wrapping_add(d));
+                // 52 bits at most, beside 7.
+                let ab = code(a) | code(b).wrapping_shl(a);
+                let cd = code(c) | code(d).wrapping_shl(c);
+                let mut put = |code: u64, bits: u32| {
+                    word |= code << count;
+                    coded[at..at + 8].copy_from_slice(&word.to_le_bytes());
+                    // With codes still above, which the masks take away.
+                    count = count.wrapping_add(bits);
+                    let whole = count & (63 & !7);
+                    at += (whole / 8) as usize;
+                    word >>= whole;
+                    count &= 7;
+                };
+                // Eight bytes seldom make more; 63 are what the count can hold.
+                if bits(ab_bits) + bits(cd_bits) <= 56 {
+                    put(ab | cd.wrapping_shl(ab_bits), ab_bits.wrapping_add(cd_bits));
+                } else {
+                    put(ab, ab_bits);
+                    put(cd, cd_bits);
+                }
             }
             out.extend_from_slice(&coded[..at]);
         }

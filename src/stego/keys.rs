@@ -95,26 +95,36 @@ impl Master {
 pub(crate) struct Draws {
     cipher: ChaCha20,
     block: Zeroizing<[u8; 1024]>,
+    /// Of the block, as numbers.
+    words: Zeroizing<[u32; 256]>,
     at: usize,
 }
 
 impl Draws {
     pub fn new(key: &Key) -> Self {
         let cipher = ChaCha20::new(key.as_slice().into(), &[0; 12].into());
-        Self { cipher, block: Zeroizing::new([0; 1024]), at: 1024 }
+        let (block, words) = (Zeroizing::new([0; 1024]), Zeroizing::new([0; 256]));
+        Self { cipher, block, words, at: 256 }
     }
 
     #[inline]
     pub fn next(&mut self) -> u32 {
-        if self.at == self.block.len() {
-            self.block.fill(0);
-            self.cipher.apply_keystream(self.block.as_mut_slice());
-            self.at = 0;
+        if let Some(word) = self.words.get(self.at) {
+            self.at += 1;
+            return *word;
         }
-        let mut word = [0; 4];
-        word.copy_from_slice(&self.block[self.at..self.at + 4]);
-        self.at += 4;
-        u32::from_le_bytes(word)
+        self.refill();
+        self.words[0]
+    }
+
+    #[cold]
+    fn refill(&mut self) {
+        self.block.fill(0);
+        self.cipher.apply_keystream(self.block.as_mut_slice());
+        for (word, bytes) in self.words.iter_mut().zip(self.block.as_chunks().0) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        self.at = 1;
     }
 
     /// A number from 0 to `count - 1`. Not to the last bit uniform: some numbers come

@@ -120,8 +120,8 @@ impl Prepared {
 
     /// The cover with `patch` in it. The strips that it lies in are coded anew, with the
     /// cover's table; the others are shared. Where it is every row, nothing of the cover
-    /// is left, and the result is coded as a picture of its own: exactly what
-    /// [`super::png::encode`] makes of it.
+    /// is left, and the table is made for the result: exactly what [`super::png::encode`]
+    /// makes of it, but for a photograph whose payload makes another filter the best.
     ///
     /// # Panics
     /// Where the patch is not whole rows, or reaches beyond the last.
@@ -143,7 +143,7 @@ impl Prepared {
         };
         let own_coding;
         let coding = if count == height {
-            own_coding = Coding::of(&self.picture.shape, row);
+            own_coding = self.coding.of_noisier(&self.picture.shape, row);
             &own_coding
         } else {
             &self.coding

@@ -8,7 +8,7 @@
 //! proportion to the payload.
 
 use super::envelope::{HEAD_BYTES, Nonce};
-use super::field::Field;
+use super::field::{Field, with_low_bit};
 use super::keys::{Draws, Key, Master};
 
 const HEAD_BITS: u32 = HEAD_BYTES as u32 * 8;
@@ -56,10 +56,9 @@ impl Iterator for Parts {
         // A division for each bit would take as long as all the rest.
         self.begin += self.whole;
         self.behind += self.rest;
-        if self.behind >= self.count {
-            self.behind -= self.count;
-            self.begin += 1;
-        }
+        let one_more = u32::from(self.behind >= self.count);
+        self.behind -= self.count * one_more;
+        self.begin += one_more;
         let draw = u64::from(self.draws.next());
         let within = ((draw >> 1) * u64::from(self.begin - begin)) >> 31;
         Some(Place { carrier: begin + within as u32, up: draw & 1 == 1 })
@@ -72,23 +71,43 @@ fn head_places(master: &Master, carriers: u32) -> Vec<Place> {
 }
 
 /// Where the body is: drawn from the carriers that the head leaves over, with a key that
-/// differs from picture to picture.
-fn body_places<'a>(
-    master: &Master,
-    nonce: &Nonce,
-    carriers: u32,
+/// differs from picture to picture. Both ascend: each place of the head that is passed moves
+/// all further ones by one.
+struct BodyPlaces<'a> {
+    parts: Parts,
+    /// Places of the head that are still ahead.
     head: &'a [Place],
-    bits: u32,
-) -> impl Iterator<Item = Place> + 'a {
-    let parts = Parts::new(&master.expand(b"spread body", nonce), carriers - HEAD_BITS, bits);
-    let mut passed = 0;
-    parts.map(move |place| {
-        // Both ascend: each place of the head that is passed moves all further by one.
-        while head.get(passed).is_some_and(|head| head.carrier <= place.carrier + passed as u32) {
-            passed += 1;
+    passed: u32,
+    /// From this place on, as it was drawn, another one of the head is passed.
+    next_passes: u32,
+}
+
+impl<'a> BodyPlaces<'a> {
+    fn new(master: &Master, nonce: &Nonce, carriers: u32, head: &'a [Place], bits: u32) -> Self {
+        let parts = Parts::new(&master.expand(b"spread body", nonce), carriers - HEAD_BITS, bits);
+        let mut places = Self { parts, head, passed: 0, next_passes: 0 };
+        places.look_ahead();
+        places
+    }
+
+    fn look_ahead(&mut self) {
+        self.next_passes = self.head.first().map_or(u32::MAX, |head| head.carrier - self.passed);
+    }
+}
+
+impl Iterator for BodyPlaces<'_> {
+    type Item = Place;
+
+    #[inline]
+    fn next(&mut self) -> Option<Place> {
+        let drawn = self.parts.next()?;
+        while drawn.carrier >= self.next_passes {
+            self.head = &self.head[1..];
+            self.passed += 1;
+            self.look_ahead();
         }
-        Place { carrier: place.carrier + passed as u32, up: place.up }
-    })
+        Some(Place { carrier: drawn.carrier + self.passed, up: drawn.up })
+    }
 }
 
 /// Writes head and body.
@@ -106,21 +125,38 @@ pub(crate) fn write(
     let head_places = head_places(master, field.carriers);
     write_bits(raster, field, head_places.iter().copied(), head);
     let bits = u32::try_from(body.len() * 8).expect("callers check capacity first");
-    let places = body_places(master, nonce, field.carriers, &head_places, bits);
+    let places = BodyPlaces::new(master, nonce, field.carriers, &head_places, bits);
     write_bits(raster, field, places, body);
 }
 
 fn write_bits(
     raster: &mut [u8],
     field: &Field,
-    mut places: impl Iterator<Item = Place>,
+    places: impl Iterator<Item = Place>,
     payload: &[u8],
 ) {
+    if let Some(dense) = field.dense() {
+        let carriers = &mut raster[dense];
+        each_bit(places, payload, |Place { carrier, up }, bit| {
+            let sample = &mut carriers[carrier as usize];
+            *sample = with_low_bit(*sample, bit, up);
+        });
+    } else {
+        each_bit(places, payload, |place, bit| field.set(raster, place.carrier, bit, place.up));
+    }
+}
+
+/// Gives every bit of `payload` its place.
+#[inline]
+fn each_bit(
+    mut places: impl Iterator<Item = Place>,
+    payload: &[u8],
+    mut put: impl FnMut(Place, u8),
+) {
     for &byte in payload {
-        for (shift, place) in (0..8).rev().zip(places.by_ref()) {
-            if (raster[field.offset(place.carrier)] ^ byte >> shift) & 1 == 1 {
-                field.step(raster, place.carrier, place.up);
-            }
+        for shift in (0..8).rev() {
+            let Some(place) = places.next() else { return };
+            put(place, byte >> shift & 1);
         }
     }
 }
@@ -164,7 +200,7 @@ pub(crate) fn read_body(
 ) -> Vec<u8> {
     let bits = u32::try_from(bytes * 8).expect("callers check capacity first");
     let mut body = vec![0; bytes];
-    let places = body_places(master, nonce, field.carriers, &head.0, bits);
+    let places = BodyPlaces::new(master, nonce, field.carriers, &head.0, bits);
     read_bits(raster, field, places, &mut body);
     body
 }
@@ -206,7 +242,7 @@ mod tests {
             let master = Master::open();
             let bits = (f64::from(carriers - HEAD_BITS) * share) as u32;
             let head = head_places(&master, carriers);
-            let body: Vec<_> = body_places(&master, &nonce, carriers, &head, bits).collect();
+            let body: Vec<_> = BodyPlaces::new(&master, &nonce, carriers, &head, bits).collect();
             prop_assert!(head.is_sorted_by(|a, b| a.carrier < b.carrier));
             prop_assert!(body.is_sorted_by(|a, b| a.carrier < b.carrier));
             let all: BTreeSet<u32> = head.iter().chain(&body).map(|place| place.carrier).collect();

@@ -146,6 +146,16 @@ fn a_patch_of_every_row_is_a_picture_of_its_own() {
 }
 
 #[test]
+fn a_photograph_with_noise_in_every_row_is_coded_as_a_picture_of_its_own() {
+    let cover = photograph(rgb(1500, 400), 5);
+    let mut other = cover.clone();
+    other.raster.iter_mut().step_by(7).for_each(|sample| *sample ^= 1);
+    let patch = Patch { first_row: 0, rows: other.raster.clone() };
+    let file = prepared(&cover).encode(&patch, Metadata::Drop);
+    assert_eq!(file, png::encode(other));
+}
+
+#[test]
 fn strips_that_are_not_touched_are_shared() {
     let ready = prepared(&photograph(rgb(1200, 300), 1));
     let row_bytes = 3600;

@@ -19,6 +19,10 @@ use stegcluster::stego::{
     Codec, CoverFile, Covers, EmbedParams, Metadata, Passphrase, capacity, dataset,
 };
 
+/// The product's, whose buffers are other memory than the system's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const SECRET_BYTES: usize = 50_000;
 /// Room for every cover here.
 const CACHE_BYTES: u64 = 4 << 30;

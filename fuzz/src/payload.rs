@@ -53,7 +53,7 @@ pub fn payload(input: &[u8]) {
         let facts = Facts { compressed, method, bits, body_bytes };
         let sealed = envelope::seal(&Master::open(), b"seed", &facts, plain);
         let costs = || std::sync::Arc::new(crate::stego::adaptive::costs(&cover));
-        let patch = hide::place(&cover, costs, &plan, &Master::open(), &sealed);
+        let patch = hide::place(&cover, costs, &plan, &Master::open(), &sealed, Vec::new());
         let mut stego = cover.clone();
         stego.raster[..patch.rows.len()].copy_from_slice(&patch.rows);
         if honest && !compressed && hide::without_version_1(&stego).is_none() {

@@ -86,14 +86,21 @@ fn supersede(rows: &mut [u8], field: &Field, master: &Master, method: Method) {
     }
 }
 
-/// The rows that the first `carriers` carriers lie in.
-fn first_rows(cover: &Picture, carriers: usize) -> Vec<u8> {
+/// The rows that the first `carriers` carriers lie in, in `buffer`.
+fn first_rows(cover: &Picture, carriers: usize, buffer: Vec<u8>) -> Vec<u8> {
     let rows = cover.shape.rows_of_carriers(carriers) as usize;
-    cover.raster[..rows * cover.shape.row_bytes()].to_vec()
+    copied(&cover.raster[..rows * cover.shape.row_bytes()], buffer)
 }
 
-/// Writes without a key, as format version 1 has it. The payload must fit.
-pub(crate) fn plainly(cover: &Picture, bits: Bits, packed: &Packed<'_>) -> Patch {
+fn copied(rows: &[u8], mut buffer: Vec<u8>) -> Vec<u8> {
+    buffer.clear();
+    buffer.extend_from_slice(rows);
+    buffer
+}
+
+/// Writes without a key, as format version 1 has it. The payload must fit. The patch is in
+/// `buffer`.
+pub(crate) fn plainly(cover: &Picture, bits: Bits, packed: &Packed<'_>, buffer: Vec<u8>) -> Patch {
     let body = &packed.bytes;
     let header = Header {
         compressed: packed.compressed,
@@ -101,23 +108,31 @@ pub(crate) fn plainly(cover: &Picture, bits: Bits, packed: &Packed<'_>) -> Patch
         bits,
         body_bytes: u32::try_from(body.len()).expect("SECRET_BYTES_MAX is far below 4 GiB"),
     };
-    let mut rows = first_rows(cover, HEADER_CARRIERS + bits.carriers(body.len()));
+    let mut rows = first_rows(cover, HEADER_CARRIERS + bits.carriers(body.len()), buffer);
     let lattice = cover.shape.lattice();
     lattice.write(&mut rows, 0, Bits::ONE, &header.encode(body));
     lattice.write(&mut rows, HEADER_CARRIERS, bits, body);
     Patch { first_row: 0, rows }
 }
 
+/// What a payload is sealed with.
+pub(crate) struct Key<'a> {
+    pub master: &'a Master,
+    /// Another one gives other encryption keys.
+    pub seed: &'a [u8],
+}
+
 /// Writes with a key. The payload must fit. `costs` is asked for by `adaptive` alone, and
-/// has one value for each carrier of the cover.
+/// has one value for each carrier of the cover. The patch is in `buffer`.
 pub(crate) fn keyed<C: AsRef<adaptive::CostMap>>(
     cover: &Picture,
     costs: impl FnOnce() -> C,
     plan: &Plan,
-    master: &Master,
-    seed: &[u8],
+    key: &Key<'_>,
     packed: &Packed<'_>,
+    buffer: Vec<u8>,
 ) -> Patch {
+    let Key { master, seed } = *key;
     let body_bytes = packed.bytes.len() + TAG_BYTES;
     let facts = Facts {
         compressed: packed.compressed,
@@ -125,22 +140,24 @@ pub(crate) fn keyed<C: AsRef<adaptive::CostMap>>(
         bits: plan.bits,
         body_bytes: u32::try_from(body_bytes).expect("SECRET_BYTES_MAX is far below 4 GiB"),
     };
-    place(cover, costs, plan, master, &envelope::seal(master, seed, &facts, &packed.bytes))
+    let sealed = envelope::seal(master, seed, &facts, &packed.bytes);
+    place(cover, costs, plan, master, &sealed, buffer)
 }
 
-/// Puts head and body where the method has them.
+/// Puts head and body where the method has them. The patch is in `buffer`.
 pub(crate) fn place<C: AsRef<adaptive::CostMap>>(
     cover: &Picture,
     costs: impl FnOnce() -> C,
     plan: &Plan,
     master: &Master,
     sealed: &Sealed,
+    buffer: Vec<u8>,
 ) -> Patch {
     let (field, nonce) = (field(&cover.shape), sealed.nonce());
     let Sealed { head, body } = sealed;
     match plan.method {
         Method::Spread => {
-            let mut rows = cover.raster.clone();
+            let mut rows = copied(&cover.raster, buffer);
             supersede(&mut rows, &field, master, plan.method);
             spread::write(&mut rows, &field, master, &nonce, head, body);
             Patch { first_row: 0, rows }
@@ -148,14 +165,14 @@ pub(crate) fn place<C: AsRef<adaptive::CostMap>>(
         Method::Adaptive => {
             let costs = costs();
             let costs = &costs.as_ref()[field.first..];
-            let mut rows = cover.raster.clone();
+            let mut rows = copied(&cover.raster, buffer);
             supersede(&mut rows, &field, master, plan.method);
             adaptive::write(&mut rows, &field, costs, master, &nonce, head, body);
             Patch { first_row: 0, rows }
         }
         Method::Lsb | Method::None => {
             let begin = field.first + HEAD_BYTES * 8;
-            let mut rows = first_rows(cover, begin + plan.bits.carriers(body.len()));
+            let mut rows = first_rows(cover, begin + plan.bits.carriers(body.len()), buffer);
             field.lattice.write(&mut rows, field.first, Bits::ONE, head);
             field.lattice.write(&mut rows, begin, plan.bits, body);
             Patch { first_row: 0, rows }

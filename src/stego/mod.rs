@@ -30,6 +30,7 @@ pub(crate) mod room;
 pub(crate) mod rows;
 mod sealed_v1;
 mod sniff;
+mod spare;
 mod spread;
 #[cfg(test)]
 mod strip_tests;
@@ -52,6 +53,7 @@ use self::cover::{Shape, Source};
 use self::keys::{KeyCache, Master};
 use self::room::{Plan, Room};
 use self::rows::RowReader;
+use self::spare::Spare;
 use crate::api::codec::{CapacityResponse, CoverInfo};
 use crate::limits;
 use crate::record::Method;
@@ -92,11 +94,12 @@ pub struct Stego {
 pub struct Codec {
     covers: Covers,
     keys: KeyCache,
+    spare: Spare,
 }
 
 impl Codec {
     pub fn new(covers: Covers) -> Self {
-        Self { covers, keys: KeyCache::default() }
+        Self { covers, keys: KeyCache::default(), spare: Spare::default() }
     }
 
     pub fn covers(&self) -> &Covers {
@@ -124,7 +127,7 @@ impl Codec {
         room.check(packed.bytes.len(), &shape, &plan)?;
         let cover = self.covers.prepared(&params.cover)?;
         let patch = if plan.is_plain() {
-            hide::plainly(cover.picture(), plan.bits, &packed)
+            hide::plainly(cover.picture(), plan.bits, &packed, self.spare.take())
         } else {
             let cleared = hide::without_version_1(cover.picture());
             let picture = cleared.as_ref().unwrap_or(cover.picture());
@@ -134,13 +137,12 @@ impl Codec {
                 let made = || Arc::new(adaptive::costs(cover.picture()));
                 Arc::clone(cover.costs().get_or_init(made))
             };
-            hide::keyed(picture, costs, &plan, &master, params.seed, &packed)
+            let key = hide::Key { master: &master, seed: params.seed };
+            hide::keyed(picture, costs, &plan, &key, &packed, self.spare.take())
         };
-        Ok(Stego {
-            png: cover.encode(&patch, params.metadata),
-            method: plan.method,
-            cover_info: cover_info(&shape, &plan, &room),
-        })
+        let png = cover.encode(&patch, params.metadata);
+        self.spare.give(patch.rows);
+        Ok(Stego { png, method: plan.method, cover_info: cover_info(&shape, &plan, &room) })
     }
 
     /// Finds what [`Self::embed`] hid, by whatever method. A payload sealed with a passphrase
@@ -159,10 +161,11 @@ impl Codec {
         find::payload(&mut RowReader::open(picture)?, passphrase, &self.keys)
     }
 
-    /// Forgets keys that are too old. To be called now and then: a node that nobody uses
-    /// shall not keep them.
+    /// Forgets keys that are too old, and gives back memory that is not in use. To be called
+    /// now and then: a node that nobody uses shall not keep them.
     pub fn sweep(&self) {
         self.keys.sweep();
+        self.spare.clear();
     }
 
     pub(crate) fn master(

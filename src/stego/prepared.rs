@@ -121,7 +121,7 @@ impl Prepared {
     /// The cover with `patch` in it. The strips that it lies in are coded anew, with the
     /// cover's table; the others are shared. Where it is every row, nothing of the cover
     /// is left, and the table is made for the result: exactly what [`super::png::encode`]
-    /// makes of it, but for a photograph whose payload makes another filter the best.
+    /// makes of it, unless the payload makes another filter the best.
     ///
     /// # Panics
     /// Where the patch is not whole rows, or reaches beyond the last.

@@ -136,16 +136,6 @@ proptest! {
 }
 
 #[test]
-fn a_patch_of_every_row_is_a_picture_of_its_own() {
-    for shape in [rgb(1500, 40), rgb(20, 900), rgb(5, 5)] {
-        let (cover, other) = (flat(shape), photograph(shape, 5));
-        let patch = Patch { first_row: 0, rows: other.raster.clone() };
-        let file = prepared(&cover).encode(&patch, Metadata::Drop);
-        assert_eq!(file, png::encode(other));
-    }
-}
-
-#[test]
 fn a_photograph_with_noise_in_every_row_is_coded_as_a_picture_of_its_own() {
     let cover = photograph(rgb(1500, 400), 5);
     let mut other = cover.clone();

@@ -67,16 +67,31 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader"
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l to -d 'The node that shall lead [default: the one whose log is most current]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l json -d 'Write a report as JSON to this file, `-` for standard output' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l servers -d 'Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l local -d 'Start this many nodes on this machine instead, in a temporary folder' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l clients -d 'Clients that ask at the same time' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l reqs -d 'Requests of each client' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l mode -d 'What to ask for: embed, extract, roundtrip or commit' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l secret-bytes -d 'Size of each secret' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l seed -d 'Makes the same secrets again' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l json -d 'Also write the report as JSON, to standard output for -' -r -F
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -l keep -d 'Leave the temporary folder of own nodes, with their logs, and say where it is'
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l servers -d 'Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l local -d 'Start this many nodes on this machine instead, in a temporary folder' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l clients -d 'Clients that ask at the same time; with --rate, at most [default: 20; 256 with --rate]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l reqs -d 'Requests of each client [default: 200, or as many as --duration allows]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l rate -d 'Open loop: so many requests a second by all clients together' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l duration -d 'How long, such as 30s or 5m, the warm-up aside' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l warm-up -d 'Make requests for this long before they count, such as 2s' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l mode -d 'What to ask for: embed, extract, roundtrip or commit, or a mix such as embed=70,extract=30' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l cover -d 'Hide secrets in this picture, or in those of this folder; the node\'s own if not given' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l secret -d 'Hide this file, or those of this folder; random bytes if not given' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l secret-bytes -d 'Size of each random secret' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l method -d 'lsb, spread or adaptive; the node\'s choice if not given' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l bits -d 'Low bits of each colour sample to use, 1 to 4; more than 1 for lsb only' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l passphrase-file -d 'Encrypt with the passphrase on the first line of this file' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l seed -d 'Makes the same secrets again' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l json -d 'Also write the report as JSON, to standard output for -' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l plot -d 'Also draw throughput, latencies and changes of leader over time, as PNG' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l hdr-out -d 'Also write the whole latency distribution, as HdrHistogram does (.hgrm, in ms)' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l csv -d 'Also write a row for each second, as comma-separated values' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l keep -d 'Leave the temporary folder of own nodes, with their logs, and say where it is'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l verify -d 'Read each result back through another node, and compare; not part of the latency'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -f -a "compare" -d 'Say what changed between two runs, and whether by more than noise'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and __fish_seen_subcommand_from compare" -l json -d 'Print the comparison as JSON'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and __fish_seen_subcommand_from compare" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l servers -d 'Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l local -d 'Start this many nodes on this machine instead, in a temporary folder' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l iterations -d 'Leaders to take away' -r

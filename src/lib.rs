@@ -19,6 +19,7 @@ pub mod view;
 pub mod config;
 pub mod datadir;
 pub mod net;
+pub mod plot;
 pub mod pool;
 pub mod rt;
 pub mod stego;

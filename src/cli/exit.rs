@@ -79,10 +79,10 @@ pub const TABLE: &[(&str, &[Meaning])] = &[
     (
         "bench",
         &[
-            (OK, "every request succeeded"),
-            (FAILED, "some requests failed"),
+            (OK, "every request succeeded; compare: nothing is worse beyond noise"),
+            (FAILED, "some requests failed; compare: something is worse beyond noise"),
             WRONG_USAGE,
-            (COULD_NOT_RUN, "the benchmark could not run, or its report not be written"),
+            (COULD_NOT_RUN, "the benchmark could not run, or a report not be read or written"),
         ],
     ),
     (

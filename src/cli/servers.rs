@@ -55,6 +55,12 @@ pub struct GroundArgs {
 }
 
 impl GroundArgs {
+    /// How many nodes that will be.
+    pub fn count(&self) -> usize {
+        let listed = || self.servers.as_ref().map_or(3, Servers::len);
+        self.local.unwrap_or_else(listed)
+    }
+
     /// `--local` before `--servers`; with neither, `default_local` own nodes, or the usual
     /// servers where that is `None`. Own nodes are started, but may not have formed yet.
     ///

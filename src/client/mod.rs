@@ -99,13 +99,16 @@ pub struct Client {
     patience: Patience,
     stop: Stop,
     known: Arc<Mutex<Vec<Against>>>,
+    /// What [`Client::break_off_on`] was told, for clients made of this one.
+    breaking: Arc<Mutex<Vec<Stop>>>,
 }
 
 impl Client {
     /// Once `stop` is tripped, no further attempt is made; one that is under way goes on.
     pub fn new(servers: Servers, patience: Patience, stop: Stop) -> Self {
         let known = Arc::new(Mutex::new(vec![Against::default(); servers.len()]));
-        Self { agent: exchange::agent(patience.connect_max), servers, patience, stop, known }
+        let agent = exchange::agent(patience.connect_max);
+        Self { agent, servers, patience, stop, known, breaking: Arc::default() }
     }
 
     pub fn servers(&self) -> &Servers {
@@ -114,8 +117,21 @@ impl Client {
 
     /// Also breaks off attempts that are under way when `stop` is tripped.
     pub fn break_off_on(&self, stop: &Stop) {
+        self.breaking.lock().unwrap_or_else(PoisonError::into_inner).push(stop.clone());
         let agent = self.agent.clone();
         stop.when_tripped(move || agent.shutdown());
+    }
+
+    /// The same client with connections that no other has, for a thread among thousands: a pool
+    /// that all share is searched by one thread at a time. What is known of the servers stays
+    /// shared, and what breaks this one off breaks off the other.
+    pub fn with_own_connections(&self) -> Self {
+        let agent = exchange::small_agent(self.patience.connect_max);
+        for stop in self.breaking.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let agent = agent.clone();
+            stop.when_tripped(move || agent.shutdown());
+        }
+        Self { agent, ..self.clone() }
     }
 
     /// Hides a secret and returns JSON with the picture in it. `first` is the number of the

@@ -140,8 +140,8 @@ fn load_client(servers: &Servers, plan: &DrillPlan) -> Client {
 /// Mostly embeds, and for each server a client of small commits, whose short pace makes the gap
 /// fine-grained. A silent server holds up only its own clients.
 fn load_plans(plan: &DrillPlan, servers: usize) -> [LoadPlan; 2] {
-    let load = |mode, clients, pace_ms, word: &str, stream| LoadPlan {
-        mode,
+    let load = |mode: Mode, clients, pace_ms, word: &str, stream| LoadPlan {
+        mix: mode.into(),
         clients,
         requests: None,
         duration: None,
@@ -150,6 +150,7 @@ fn load_plans(plan: &DrillPlan, servers: usize) -> [LoadPlan; 2] {
         secret_bytes: plan.secret_bytes,
         seed: plan.seed.wrapping_add(stream),
         id_prefix: format!("drill-{word}-{}", clock::fresh_time_ordered_uuid().simple()),
+        ..LoadPlan::default()
     };
     [
         load(Mode::Embed, plan.clients, plan.pace_ms, "embed", 0),

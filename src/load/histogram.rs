@@ -3,25 +3,31 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// From 1 µs; anything longer than two minutes counts as two minutes.
 const MICROS_MAX: u64 = 120_000_000;
+/// Lines of an `.hgrm` file to each halving of the distance to 100 %: what HdrHistogram's own
+/// tools use.
+const HGRM_TICKS: u32 = 5;
 
 /// Latencies of successful requests.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Latencies {
     micros: Histogram<u64>,
 }
 
 /// In milliseconds; absent where nothing was recorded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Percentiles {
+    pub mean: Option<f64>,
     pub p50: Option<f64>,
     pub p90: Option<f64>,
     pub p95: Option<f64>,
     pub p99: Option<f64>,
     pub p999: Option<f64>,
+    pub p9999: Option<f64>,
     pub max: Option<f64>,
 }
 
@@ -52,13 +58,48 @@ impl Latencies {
 
     pub fn percentiles(&self) -> Percentiles {
         Percentiles {
+            mean: (!self.micros.is_empty()).then(|| self.micros.mean() / 1e3),
             p50: self.quantile_ms(0.5),
             p90: self.quantile_ms(0.9),
             p95: self.quantile_ms(0.95),
             p99: self.quantile_ms(0.99),
             p999: self.quantile_ms(0.999),
+            p9999: self.quantile_ms(0.9999),
             max: self.quantile_ms(1.0),
         }
+    }
+
+    /// The percentile distribution in milliseconds, as HdrHistogram's own
+    /// `outputPercentileDistribution` writes it (`.hgrm`), which its plotters read: five steps to
+    /// each halving of what is left to 100 %.
+    pub fn hgrm(&self) -> String {
+        let mut text = format!(
+            "{:>12} {:>14} {:>10} {:>14}\n\n",
+            "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+        );
+        let mut total = 0;
+        for step in self.micros.iter_quantiles(HGRM_TICKS) {
+            total += step.count_since_last_iteration();
+            let value = step.value_iterated_to() as f64 / 1e3;
+            let quantile = step.quantile_iterated_to();
+            text += &format!("{value:12.3} {quantile:2.12} {total:10}");
+            if quantile < 1.0 {
+                text += &format!(" {:14.2}", 1.0 / (1.0 - quantile));
+            }
+            text.push('\n');
+        }
+        let buckets = self.micros.buckets();
+        let sub_buckets = (2 * 10u32.pow(u32::from(self.micros.sigfig()))).next_power_of_two();
+        text += &format!(
+            "#[Mean    = {:12.3}, StdDeviation   = {:12.3}]\n\
+             #[Max     = {:12.3}, Total count    = {:12}]\n\
+             #[Buckets = {buckets:12}, SubBuckets     = {sub_buckets:12}]\n",
+            self.micros.mean() / 1e3,
+            self.micros.stdev() / 1e3,
+            self.micros.max() as f64 / 1e3,
+            self.micros.len(),
+        );
+        text
     }
 }
 
@@ -80,6 +121,26 @@ mod tests {
         close(percentiles.p99, 990.0);
         close(percentiles.max, 1000.0);
         assert_eq!(latencies.count(), 1000);
+    }
+
+    #[test]
+    fn the_percentile_file_is_as_hdrhistogram_writes_it() {
+        let mut latencies = Latencies::new(3);
+        (1..=1000).for_each(|ms| latencies.record(Duration::from_millis(ms)));
+        let text = latencies.hgrm();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "       Value     Percentile TotalCount 1/(1-Percentile)");
+        assert_eq!(lines[1], "");
+        assert_eq!(lines[2], "       1.000 0.000000000000          1           1.00");
+        let half = lines.iter().find(|line| line.contains("0.500000000000")).unwrap();
+        assert_eq!(
+            half.split_whitespace().skip(1).collect::<Vec<_>>(),
+            ["0.500000000000", "500", "2.00"]
+        );
+        assert_eq!(lines[lines.len() - 4].split_whitespace().count(), 3);
+        assert!(lines[lines.len() - 3].starts_with("#[Mean    =      500."), "{text}");
+        assert!(lines[lines.len() - 2].ends_with("Total count    =         1000]"), "{text}");
+        assert!(Latencies::new(3).hgrm().contains("Total count    =            0]"));
     }
 
     #[test]

@@ -4,36 +4,45 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::gap::Gaps;
-use super::generator::{Done, Outcome};
+use super::generator::{Checked, Done, Outcome};
 use super::histogram::{Latencies, Percentiles};
+use super::mix::Mode;
+use super::timeline::{Second, Timeline};
 use crate::clock::{self, Instant, millis};
 
 /// Different failures that are remembered, for people; the rest are only counted.
 const FAILURES_KEPT_MAX: usize = 8;
 /// Seconds of timeline that are kept: a day. Later seconds are in the totals only.
 const TIMELINE_MAX: usize = 24 * 3600;
+/// Finer slices, so that the picture of a short run shows something. Later ones are in the
+/// seconds only.
+const SLICE: Duration = Duration::from_millis(100);
+const SLICES_MAX: usize = 1200;
 
-/// One second of a load.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Second {
-    /// Seconds since the load began, at the start of this one.
-    pub t_s: f64,
+/// Requests of one kind, or answered by, or failed at, one node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
     pub ok: u64,
     pub failed: u64,
-    pub p50_ms: Option<f64>,
-    pub p99_ms: Option<f64>,
-    /// The last leader known in this second.
-    pub leader: Option<String>,
+    pub latency: Latencies,
 }
 
-/// Requests answered by, or failed at, one node.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct PerNode {
-    pub ok: u64,
-    pub failed: u64,
+impl Default for Part {
+    fn default() -> Self {
+        Self { ok: 0, failed: 0, latency: Latencies::new(2) }
+    }
+}
+
+impl Part {
+    fn record(&mut self, ok: bool, latency: Duration) {
+        if ok {
+            self.ok += 1;
+            self.latency.record(latency);
+        } else {
+            self.failed += 1;
+        }
+    }
 }
 
 /// Everything counted, at the end of a load.
@@ -45,29 +54,57 @@ pub struct Totals {
     pub unknown: u64,
     /// Requests that needed more than one attempt.
     pub retried: u64,
+    /// Results that were read back and were what they should be, and that were not.
+    pub verified: u64,
+    pub mismatched: u64,
     pub duration: Duration,
+    /// From when a request was due.
     pub latency: Percentiles,
+    /// The same, with every value.
+    pub distribution: Latencies,
+    /// From when a request was sent: without the time it waited for a free client.
+    pub service: Percentiles,
+    /// From when a request was due until it was sent.
+    pub send_delay: Percentiles,
     pub max_gap: Duration,
+    pub by_mode: BTreeMap<Mode, Part>,
     /// By number in the list of servers.
-    pub per_server: BTreeMap<usize, PerNode>,
+    pub per_server: BTreeMap<usize, Part>,
     pub timeline: Vec<Second>,
+    /// The first two minutes in slices of 100 ms.
+    pub slices: Vec<Second>,
     /// What failed and how often, the first few kinds.
     pub failures: Vec<(String, u64)>,
 }
 
+/// How a load is going.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Live {
+    pub ok: u64,
+    pub failed: u64,
+    /// The last whole second; its successes are the rate.
+    pub last: Option<Second>,
+    /// Since counting began; zero during the warm-up.
+    pub elapsed: Duration,
+}
+
 #[derive(Debug)]
 struct Sheet {
+    started: Instant,
     ok: u64,
     failed: u64,
     unknown: u64,
     retried: u64,
+    verified: u64,
+    mismatched: u64,
     latency: Latencies,
+    service: Latencies,
+    send_delay: Latencies,
     gaps: Gaps,
-    per_server: BTreeMap<usize, PerNode>,
-    timeline: Vec<Second>,
-    second: Second,
-    second_latency: Latencies,
-    leader: Option<String>,
+    by_mode: BTreeMap<Mode, Part>,
+    per_server: BTreeMap<usize, Part>,
+    seconds: Timeline,
+    slices: Timeline,
     failures: Vec<(String, u64)>,
     last_done: Instant,
 }
@@ -75,78 +112,47 @@ struct Sheet {
 /// Shared by all clients of a load. Cheap: a short lock a request.
 #[derive(Debug)]
 pub struct Meter {
-    started: Instant,
     sheet: Mutex<Sheet>,
 }
 
 impl Meter {
     /// Begins now.
     pub fn start() -> Self {
-        let started = clock::now();
-        let sheet = Sheet {
-            ok: 0,
-            failed: 0,
-            unknown: 0,
-            retried: 0,
-            latency: Latencies::new(3),
-            gaps: Gaps::new(started),
-            per_server: BTreeMap::new(),
-            timeline: Vec::new(),
-            second: empty_second(0, None),
-            second_latency: Latencies::new(2),
-            leader: None,
-            failures: Vec::new(),
-            last_done: started,
-        };
-        Self { started, sheet: Mutex::new(sheet) }
+        Self { sheet: Mutex::new(Sheet::new(clock::now())) }
+    }
+
+    /// Forgets everything but who leads, and counts requests that are due from `started` on.
+    pub fn restart(&self, started: Instant) {
+        let mut sheet = self.sheet();
+        let leader = sheet.seconds.leader();
+        *sheet = Sheet::new(started);
+        if let Some(leader) = leader {
+            sheet.set_leader(leader);
+        }
     }
 
     pub fn started(&self) -> Instant {
-        self.started
+        self.sheet().started
     }
 
     fn sheet(&self) -> MutexGuard<'_, Sheet> {
         self.sheet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts one finished request.
+    /// Counts one finished request, unless it is from before the beginning.
     pub fn record(&self, done: &Done) {
         let mut sheet = self.sheet();
-        sheet.advance(done.ended.saturating_duration_since(self.started));
-        sheet.last_done = sheet.last_done.max(done.ended);
-        sheet.retried += u64::from(done.attempts > 1);
-        let server = done.server.unwrap_or(usize::MAX);
-        let ok = matches!(done.outcome, Outcome::Ok { .. });
-        if done.server.is_some() {
-            let per_server = sheet.per_server.entry(server).or_default();
-            per_server.ok += u64::from(ok);
-            per_server.failed += u64::from(!ok);
-        }
-        match &done.outcome {
-            Outcome::Ok { .. } => {
-                let latency = done.ended.saturating_duration_since(done.started);
-                sheet.ok += 1;
-                sheet.second.ok += 1;
-                sheet.latency.record(latency);
-                sheet.second_latency.record(latency);
-                sheet.gaps.success(done.ended);
-            }
-            Outcome::Failed(cause) | Outcome::Unknown(cause) => {
-                sheet.failed += 1;
-                sheet.second.failed += 1;
-                sheet.unknown += u64::from(matches!(done.outcome, Outcome::Unknown(_)));
-                sheet.remember(cause);
-            }
+        if done.started >= sheet.started {
+            sheet.record(done);
         }
     }
 
     /// Told by whoever watches the cluster.
     pub fn set_leader(&self, leader: Option<String>) {
         let mut sheet = self.sheet();
-        sheet.advance(clock::now().saturating_duration_since(self.started));
-        if leader.is_some() {
-            sheet.second.leader.clone_from(&leader);
-            sheet.leader = leader;
+        sheet.advance(clock::now());
+        if let Some(leader) = leader {
+            sheet.set_leader(leader);
         }
     }
 
@@ -166,45 +172,113 @@ impl Meter {
         (sheet.ok, sheet.failed)
     }
 
+    pub fn live(&self) -> Live {
+        let mut sheet = self.sheet();
+        let now = clock::now();
+        sheet.advance(now);
+        Live {
+            ok: sheet.ok,
+            failed: sheet.failed,
+            last: sheet.seconds.last_closed().cloned(),
+            elapsed: now.saturating_duration_since(sheet.started),
+        }
+    }
+
     /// The totals until the last finished request: what comes after it is no gap, as nobody asked.
     pub fn finish(&self) -> Totals {
-        let mut sheet = self.sheet();
+        let sheet = self.sheet();
         let until = sheet.last_done;
-        let mut timeline = sheet.timeline.clone();
-        if sheet.second.ok + sheet.second.failed > 0 {
-            sheet.close_second();
-            timeline.push(sheet.second.clone());
-        }
         Totals {
             ok: sheet.ok,
             failed: sheet.failed,
             unknown: sheet.unknown,
             retried: sheet.retried,
-            duration: until - self.started,
+            verified: sheet.verified,
+            mismatched: sheet.mismatched,
+            duration: until - sheet.started,
             latency: sheet.latency.percentiles(),
+            distribution: sheet.latency.clone(),
+            service: sheet.service.percentiles(),
+            send_delay: sheet.send_delay.percentiles(),
             max_gap: sheet.gaps.longest(until),
+            by_mode: sheet.by_mode.clone(),
             per_server: sheet.per_server.clone(),
-            timeline,
+            timeline: sheet.seconds.rows(),
+            slices: sheet.slices.rows(),
             failures: sheet.failures.clone(),
         }
     }
 }
 
 impl Sheet {
-    /// Closes the seconds that are over at `elapsed`.
-    fn advance(&mut self, elapsed: Duration) {
-        let current = elapsed.as_secs();
-        while (self.second.t_s as u64) < current && self.timeline.len() < TIMELINE_MAX {
-            self.close_second();
-            let next = empty_second(self.second.t_s as u64 + 1, self.leader.clone());
-            self.timeline.push(std::mem::replace(&mut self.second, next));
-            self.second_latency.clear();
+    fn new(started: Instant) -> Self {
+        Self {
+            started,
+            ok: 0,
+            failed: 0,
+            unknown: 0,
+            retried: 0,
+            verified: 0,
+            mismatched: 0,
+            latency: Latencies::new(3),
+            service: Latencies::new(3),
+            send_delay: Latencies::new(3),
+            gaps: Gaps::new(started),
+            by_mode: BTreeMap::new(),
+            per_server: BTreeMap::new(),
+            seconds: Timeline::new(Duration::from_secs(1), TIMELINE_MAX),
+            slices: Timeline::new(SLICE, SLICES_MAX),
+            failures: Vec::new(),
+            last_done: started,
         }
     }
 
-    fn close_second(&mut self) {
-        self.second.p50_ms = self.second_latency.quantile_ms(0.5);
-        self.second.p99_ms = self.second_latency.quantile_ms(0.99);
+    fn set_leader(&mut self, leader: String) {
+        self.seconds.set_leader(leader.clone());
+        self.slices.set_leader(leader);
+    }
+
+    fn advance(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.started);
+        self.seconds.advance(elapsed);
+        self.slices.advance(elapsed);
+    }
+
+    fn record(&mut self, done: &Done) {
+        self.advance(done.ended);
+        self.last_done = self.last_done.max(done.ended);
+        self.retried += u64::from(done.attempts > 1);
+        match done.checked {
+            Checked::Not => {}
+            Checked::Right => self.verified += 1,
+            Checked::Wrong => self.mismatched += 1,
+        }
+        let latency = done.ended.saturating_duration_since(done.started);
+        let ok = matches!(done.outcome, Outcome::Ok { .. });
+        if let Some(server) = done.server {
+            self.per_server.entry(server).or_default().record(ok, latency);
+        }
+        self.by_mode.entry(done.mode).or_default().record(ok, latency);
+        if done.attempts > 0 {
+            self.send_delay.record(done.sent.saturating_duration_since(done.started));
+        }
+        match &done.outcome {
+            Outcome::Ok { .. } => {
+                self.ok += 1;
+                self.latency.record(latency);
+                self.service.record(done.ended.saturating_duration_since(done.sent));
+                self.seconds.success(latency);
+                self.slices.success(latency);
+                self.gaps.success(done.ended);
+            }
+            Outcome::Failed(cause) | Outcome::Unknown(cause) => {
+                self.failed += 1;
+                self.seconds.failure();
+                self.slices.failure();
+                self.unknown += u64::from(matches!(done.outcome, Outcome::Unknown(_)));
+                self.remember(cause);
+            }
+        }
     }
 
     fn remember(&mut self, cause: &str) {
@@ -215,10 +289,6 @@ impl Sheet {
             None => {}
         }
     }
-}
-
-fn empty_second(second: u64, leader: Option<String>) -> Second {
-    Second { t_s: second as f64, ok: 0, failed: 0, p50_ms: None, p99_ms: None, leader }
 }
 
 impl Totals {
@@ -246,11 +316,15 @@ mod tests {
 
     fn done(meter: &Meter, at_ms: u64, took_ms: u64, outcome: Outcome, server: usize) -> Done {
         let ended = meter.started() + Duration::from_millis(at_ms);
+        let started = ended - Duration::from_millis(took_ms);
         Done {
             id: "x".parse().unwrap(),
-            started: ended - Duration::from_millis(took_ms),
+            mode: Mode::Commit,
+            started,
+            sent: started,
             ended,
             outcome,
+            checked: Checked::Not,
             server: Some(server),
             attempts: 1,
         }
@@ -273,17 +347,44 @@ mod tests {
         assert_eq!(totals.timeline[1].p50_ms, None);
         assert_eq!(totals.max_gap, Duration::from_millis(2400));
         assert_eq!(totals.duration, Duration::from_millis(2600));
-        assert_eq!(totals.per_server[&1], PerNode { ok: 1, failed: 1 });
+        assert_eq!((totals.per_server[&1].ok, totals.per_server[&1].failed), (1, 1));
+        assert_eq!(totals.slices.len(), 27);
         assert!((totals.error_rate() - 1.0 / 3.0).abs() < 1e-9);
         assert_eq!(totals.failures, [("down".to_owned(), 1)]);
     }
 
     #[test]
+    fn latency_counts_from_when_a_request_was_due_and_service_from_when_it_was_sent() {
+        let meter = Meter::start();
+        let late = done(&meter, 1000, 900, ok(), 0);
+        meter.record(&Done { sent: late.ended - Duration::from_millis(5), ..late });
+        let totals = meter.finish();
+        let near = |found: Option<f64>, ms: f64| (found.unwrap() - ms).abs() < 1.0;
+        assert!(near(totals.latency.p50, 900.0) && near(totals.service.p50, 5.0), "{totals:?}");
+        assert!(near(totals.send_delay.max, 895.0), "{totals:?}");
+    }
+
+    #[test]
+    fn what_was_due_before_the_beginning_does_not_count() {
+        let meter = Meter::start();
+        meter.record(&done(&meter, 300, 10, ok(), 0));
+        meter.restart(meter.started() + Duration::from_secs(2));
+        meter.record(&done(&meter, 5, 10, ok(), 0));
+        meter.record(&done(&meter, 50, 10, ok(), 0));
+        let totals = meter.finish();
+        assert_eq!((totals.ok, totals.max_gap), (1, Duration::from_millis(50)));
+        assert_eq!(totals.duration, Duration::from_millis(50));
+    }
+
+    #[test]
     fn an_unknown_outcome_counts_as_failed_and_apart() {
         let meter = Meter::start();
-        meter.record(&done(&meter, 5, 1, Outcome::Unknown("lost".into()), 0));
+        let unknown = done(&meter, 5, 1, Outcome::Unknown("lost".into()), 0);
+        meter.record(&Done { checked: Checked::Wrong, ..unknown });
         let totals = meter.finish();
         assert_eq!((totals.ok, totals.failed, totals.unknown), (0, 1, 1));
+        assert_eq!((totals.verified, totals.mismatched), (0, 1));
+        assert_eq!(totals.by_mode[&Mode::Commit].failed, 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! ports and a folder of its own; clusters run one at a time, because each is three
 //! processes whose timings count.
 
+mod bench;
 mod deposed;
 mod drills;
 mod failover;

@@ -12,7 +12,7 @@ use crate::lexer::{Kind, Token, tokens, without_tests};
 const LAYERS: &[&[&str]] = &[
     &["api", "clock", "ident", "limits", "observe", "record", "sim", "view"],
     &["rt"],
-    &["config", "datadir", "net", "pool", "stego", "store"],
+    &["config", "datadir", "net", "plot", "pool", "stego", "store"],
     &["client", "ledger", "peer"],
     &["detector", "fleet", "load", "solo"],
     &["drill", "raft"],
@@ -42,8 +42,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rocksdb", &["src/store/rocks.rs"]),
     ("serde_yaml", &["src/config/"]),
     ("tracing_subscriber", &["src/observe/log.rs"]),
+    ("ttf_parser", &["src/plot/"]),
     ("ureq", &["src/client/"]),
     ("warp", &["src/http/"]),
+    ("zeno", &["src/plot/"]),
 ];
 
 /// Words of the wall clock, and rooms that must not know it: they decide who leads, and a clock

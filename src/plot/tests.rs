@@ -49,7 +49,7 @@ fn gap_figure() -> Figure {
     let names = (1..=12).map(|number| number.to_string()).collect();
     let mut panel = Panel::new(Axis::from_zero("Longest time without a success, ms"));
     for (fault, colour) in ["crash", "freeze"].into_iter().zip(colours::SERIES) {
-        let of_fault = |n: &u32| (n % 2 == 0) == (fault == "crash");
+        let of_fault = |n: &u32| n.is_multiple_of(2) == (fault == "crash");
         let points = (0..12).filter(of_fault).map(|n| (f64::from(n), f64::from(20 + n * 11)));
         let points = points.collect();
         panel.series.push(Series { name: fault.into(), colour, shape: Shape::Bars, points });

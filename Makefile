@@ -24,13 +24,29 @@ FUZZ := PATH="$(BUILD_PATH)" RUSTFLAGS= cargo +nightly fuzz run
 # Tools that the checks need are compiled here, once.
 TOOLS_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stegcluster/tools
 
-.PHONY: help demo test sim soak build static check audit bench bench-codec fuzz clean setup cargo-deny
+.PHONY: help demo drill-all test sim soak build static check audit bench bench-codec fuzz clean setup cargo-deny
 
 help: ## Show this list (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
 
 demo: setup ## Build, then kill the leader of a local cluster five times under load
 	$(CARGO) run --locked --release -- failover-drill --local 3 --iterations 5
+
+# Another binary: make drill-all STEGCLUSTER=target/debug/stegcluster
+STEGCLUSTER ?= $(TARGET_DIR)/release/stegcluster
+DRILL_FOLDER ?= $(TARGET_DIR)/drill
+
+drill-all: $(STEGCLUSTER) ## Each fault 5 times on 3 and on 5 nodes; reports in target/drill
+	@mkdir -p $(DRILL_FOLDER)
+	@set -e; for nodes in 3 5; do \
+	  $(STEGCLUSTER) failover-drill --local $$nodes --faults all --rounds 5 \
+	    --slo 'lost<=0,duplicated<=0,spurious_elections<=0' --evidence $(DRILL_FOLDER) \
+	    --json $(DRILL_FOLDER)/drill-$$nodes.json --plot $(DRILL_FOLDER)/drill-$$nodes.png \
+	    --html $(DRILL_FOLDER)/drill-$$nodes.html; \
+	done; echo "reports: $(DRILL_FOLDER)"
+
+$(TARGET_DIR)/release/stegcluster:
+	$(MAKE) build
 
 test: setup ## Run all tests, and some minutes of simulated clusters
 	$(CARGO) test --locked

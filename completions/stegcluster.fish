@@ -31,7 +31,7 @@ complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "status" -d 
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "kill-leader" -d 'Crash the leader, wait for the new one, and show how long it took'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "transfer-leader" -d 'Hand leadership to another node, without a failed request'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "bench" -d 'Load the cluster and report latencies, errors and the longest gap'
-complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "failover-drill" -d 'Kill the leader under load, again and again, and account for every acknowledged record'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "failover-drill" -d 'Inflict faults under load, again and again, and account for every acknowledged record'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "embed" -d 'Hide a file in a picture; the embed is entered in the ledger'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "extract" -d 'Get the file back that is hidden in a picture'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "capacity" -d 'Show how much a picture can hide, by each method'
@@ -94,17 +94,23 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and __fis
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and __fish_seen_subcommand_from compare" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l servers -d 'Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l local -d 'Start this many nodes on this machine instead, in a temporary folder' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l iterations -d 'Leaders to take away' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l faults -d 'What to do to them, with commas between: crash, term, freeze, isolate, transfer' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l iterations -d 'Faults to inflict' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l rounds -d 'Inflict each fault this many times, instead of --iterations' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l faults -d 'Which, with commas between, or all: crash, term, freeze, isolate, isolate-oneway, disk-slow, disk-full, transfer, kill-both-followers, rolling-restart, wipe' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l load -l clients -d 'Clients that embed meanwhile; 0 for an idle cluster' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l pace-ms -d 'Least milliseconds between two embeds of one client' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l secret-bytes -d 'Size of each secret' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l seed -d 'Makes the same secrets and the same pauses again' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l seed -d 'Makes the same secrets, pauses and order of faults again' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l restart-cmd -d 'With --servers: a shell command that starts a node again after crash and term. It finds STEGCLUSTER_NODE, STEGCLUSTER_HOST and STEGCLUSTER_PORT in its environment' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l slo -d 'Exit with 2 where a target is missed: MEASURE[.p50|.p99|.max] < LIMIT, with commas between, such as client_gap_ms.p99<250,failed<0.1%' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-first-commit-ms -d 'Exit with 2 where a first commit takes longer' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-client-gap-ms -d 'Exit with 2 where a client gap is longer' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-rejoin-ms -d 'Exit with 2 where a rejoin takes longer' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l max-view-ms -d 'Exit with 2 where a survivor\'s status is right later than this after the first commit' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l json -d 'Also write the report as JSON, to standard output for -' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l plot -d 'Also write the gaps as a picture: PNG, or SVG where FILE ends so' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l html -d 'Also write the report as one page that needs no other file' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l evidence -d 'Where history, ledgers and logs are kept if a record is lost, doubled or read stale' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l keep -d 'Leave the temporary folder of own nodes, with their logs, and say where it is'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r

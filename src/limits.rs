@@ -62,6 +62,12 @@ pub const LINGER: Duration = Duration::from_millis(250);
 /// How long a shutting-down node waits for requests in progress.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 
+/// Free space on the data folder's disk, in bytes, below which a node hands over and calls
+/// itself full: room for the write-ahead log of one memtable of each column and a compaction.
+pub const DISK_LOW_BYTES: u64 = 64 * 1024 * 1024;
+/// Free space at which it is well again, and a node that ran out of room starts again.
+pub const DISK_ENOUGH_BYTES: u64 = 96 * 1024 * 1024;
+
 /// Jobs queued for the log writer. Beyond it: the sender waits.
 pub const LOG_WRITER_QUEUE_MAX: usize = 4096;
 /// Jobs queued for the journal's writer. Beyond it: the sender waits.
@@ -94,6 +100,7 @@ pub const RECORDS_PAGE_MAX: usize = 1000;
 const _: () = {
     assert!(RECORDS_PAGE <= RECORDS_PAGE_MAX);
     assert!(PEER_DIAL_MAX.as_millis() < SUBMIT_MAX.as_millis());
+    assert!(DISK_LOW_BYTES < DISK_ENOUGH_BYTES);
     assert!(READ_MAX.as_millis() < SUBMIT_MAX.as_millis());
     // A picture of the largest size, eight bytes a pixel, must fit the decoder's budget.
     assert!(COVER_PIXELS_MAX * 8 <= DECODE_BYTES_MAX);

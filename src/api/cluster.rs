@@ -190,9 +190,19 @@ pub enum FaultAction {
     Freeze,
     /// Peer traffic is dropped until restored.
     Isolate,
+    /// The process hands over and stops as by SIGTERM, and ends with a code that tells its
+    /// supervisor to start it again.
+    Term,
     /// The database's writes neither end nor fail until restored, as on a disk that hangs.
     #[serde(rename = "disk-stall")]
     DiskStall,
+    /// Each of the database's writes takes `delay_ms` longer until restored.
+    #[serde(rename = "disk-slow")]
+    DiskSlow,
+    /// The database's writes find no space for `duration_ms`: the node steps aside, and starts
+    /// again after it.
+    #[serde(rename = "disk-full")]
+    DiskFull,
     /// The Raft port is closed and refuses new connections until restored; those that are
     /// open stay.
     Deafen,
@@ -205,7 +215,10 @@ impl std::fmt::Display for FaultAction {
             Self::Pause => "pause",
             Self::Freeze => "freeze",
             Self::Isolate => "isolate",
+            Self::Term => "term",
             Self::DiskStall => "disk-stall",
+            Self::DiskSlow => "disk-slow",
+            Self::DiskFull => "disk-full",
             Self::Deafen => "deafen",
         })
     }
@@ -228,10 +241,14 @@ pub enum Direction {
 #[serde(deny_unknown_fields)]
 pub struct FailRequest {
     pub action: FaultAction,
-    /// How long the fault lasts, in milliseconds; for `freeze` 2000 if absent, for
-    /// `pause`, `isolate`, `deafen` and `disk-stall` until `/admin/restore` if absent.
+    /// How long the fault lasts, in milliseconds; for `freeze` 2000 and for `disk-full` 5000 if
+    /// absent, for `pause`, `isolate`, `deafen`, `disk-stall` and `disk-slow` until
+    /// `/admin/restore` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    /// For `disk-slow`: how much longer each write takes, in milliseconds; 800 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
     /// For `isolate`: only the traffic of these peers is dropped; of all if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<NodeName>,
@@ -243,7 +260,7 @@ pub struct FailRequest {
 impl FailRequest {
     /// The whole node fails, until restored or for the action's usual time.
     pub fn new(action: FaultAction) -> Self {
-        Self { action, duration_ms: None, peers: Vec::new(), direction: None }
+        Self { action, duration_ms: None, delay_ms: None, peers: Vec::new(), direction: None }
     }
 }
 

@@ -25,6 +25,9 @@ pub const CONFLICT: u8 = 3;
 /// `serve`: a write to the disk did not end.
 pub const DISK_STUCK: u8 = 5;
 
+/// `serve`: stopped as a drill asked by `/admin/fail`, to be started again.
+pub const RESTART: u8 = 6;
+
 /// `failover-drill`: an acknowledged record was lost, doubled or changed, or a linearizable
 /// read missed it.
 pub const LOST: u8 = 1;
@@ -46,6 +49,7 @@ pub const TABLE: &[(&str, &[Meaning])] = &[
             (FAILED, "stopped by an error"),
             (USAGE, "could not start"),
             (DISK_STUCK, "a write to the disk took longer than timings.fsync_exit_ms"),
+            (RESTART, "stopped as a drill asked, to be started again"),
         ],
     ),
     (

@@ -10,7 +10,7 @@ use clap::Args;
 use super::{exit, supervise};
 use crate::config::raw::{ConfigError, Partial, key};
 use crate::config::resolve;
-use crate::node::{self, NodeError};
+use crate::node::{self, Ended, NodeError};
 use crate::observe::log;
 
 /// Run a node
@@ -144,7 +144,8 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     match node::serve(config) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
+        Ok(Ended::Stopped) => Ok(ExitCode::SUCCESS),
+        Ok(Ended::ForRestart) => Ok(ExitCode::from(exit::RESTART)),
         Err(error) if error.is_usage() => Ok(wrong_usage(error.into())),
         Err(error @ NodeError::DiskStuck { .. }) => {
             super::complain(&error.into());

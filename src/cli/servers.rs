@@ -78,7 +78,7 @@ impl GroundArgs {
             return Ok(Ground::Local(Box::new(fleet)));
         }
         let usual = || DEFAULT.parse().expect("the default is a list of servers, as a test checks");
-        Ok(Ground::Remote(self.servers.clone().unwrap_or_else(usual)))
+        Ok(Ground::Remote(self.servers.clone().unwrap_or_else(usual), None))
     }
 }
 

@@ -52,7 +52,13 @@ pub fn run() -> anyhow::Result<ExitCode> {
         if started.elapsed() > WELL_AFTER {
             delay = DELAY_MIN;
         }
-        tracing::error!(attempt, cause = %status, "the node ended; starting it again");
+        if status.code() == Some(i32::from(exit::RESTART)) {
+            // As asked, and no crash: the next one is not the worse for it.
+            tracing::info!(attempt, "the node stopped to be started again");
+            delay = DELAY_MIN;
+        } else {
+            tracing::error!(attempt, cause = %status, "the node ended; starting it again");
+        }
         match events.recv_timeout(delay) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(_) | Err(RecvTimeoutError::Disconnected) => return Ok(code_of(status)),

@@ -11,7 +11,9 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Timeout};
 
 use super::error::ClientError;
+use crate::api::codec::DURABILITY;
 use crate::limits::BODY_BYTES_MAX;
+use crate::record::Durability;
 
 /// Largest answer that is read, in bytes: a picture of the largest size in base64, and some.
 /// Beyond it the answer is not understood.
@@ -54,6 +56,8 @@ impl Outgoing {
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub server: String,
+    /// How far an acknowledged embed reaches, where the answer is a picture.
+    pub durability: Option<Durability>,
     pub body: Vec<u8>,
 }
 
@@ -148,6 +152,7 @@ pub(crate) fn exchange(
     let status = response.status().as_u16();
     let retry_after = retry_after(response.headers());
     let location = text_header(response.headers(), "location");
+    let durability = text_header(response.headers(), DURABILITY);
     // Whatever the status says, a body cut short is an answer lost.
     let body = response
         .body_mut()
@@ -156,7 +161,12 @@ pub(crate) fn exchange(
         .read_to_vec()
         .map_err(|error| failed(server, &error))?;
     if (200..300).contains(&status) {
-        Ok(Reply { server: server.to_owned(), body })
+        let durability = durability.and_then(|word| match word.as_str() {
+            "local" => Some(Durability::Local),
+            "quorum" => Some(Durability::Quorum),
+            _ => None,
+        });
+        Ok(Reply { server: server.to_owned(), durability, body })
     } else {
         Err(ClientError::refused(server, status, retry_after, location.as_deref(), &body))
     }

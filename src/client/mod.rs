@@ -29,7 +29,7 @@ use crate::api::codec::{
 };
 use crate::clock;
 use crate::ident::{RecordId, Term};
-use crate::record::{Method, Record};
+use crate::record::{Durability, Method, Record};
 use exchange::{Outgoing, Reply, exchange};
 use multipart::Form;
 use retry::{Against, choose, pause};
@@ -89,6 +89,14 @@ pub struct EmbedRequest<'a> {
     pub keep_metadata: bool,
     /// Ask for [`EmbedResponse::quality`].
     pub report: bool,
+}
+
+/// A stego picture and how far its acknowledgement reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    pub png: Vec<u8>,
+    /// `None` where the server did not say.
+    pub durability: Option<Durability>,
 }
 
 /// Calls the nodes in [`Servers`]. A clone shares connections and what is known of the servers.
@@ -155,6 +163,18 @@ impl Client {
     ) -> Result<Answer<Vec<u8>>, CallError> {
         let outgoing = embed_form(id, request).header("accept", "image/png");
         self.call(first, &outgoing, |reply| Ok(reply.body))
+    }
+
+    /// [`Client::embed_png`], with how far the acknowledgement reaches.
+    pub fn embed_picture(
+        &self,
+        first: usize,
+        id: &RecordId,
+        request: &EmbedRequest<'_>,
+    ) -> Result<Answer<Picture>, CallError> {
+        let outgoing = embed_form(id, request).header("accept", "image/png");
+        let picture = |reply: Reply| Ok(Picture { png: reply.body, durability: reply.durability });
+        self.call(first, &outgoing, picture)
     }
 
     /// Finds a secret and returns JSON with it and its type.

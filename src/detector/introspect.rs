@@ -29,6 +29,8 @@ pub enum Condition {
     SlowDisk,
     /// It takes longer than twice that. Whatever needs this disk should go elsewhere.
     StuckDisk,
+    /// Its disk has no room, or little: what can be done elsewhere should be.
+    FullDisk,
     /// It leads, and no quorum has acknowledged it for a whole lease.
     NoQuorum,
 }
@@ -39,6 +41,7 @@ impl std::fmt::Display for Condition {
             Self::Well => "well",
             Self::SlowDisk => "slow disk",
             Self::StuckDisk => "stuck disk",
+            Self::FullDisk => "full disk",
             Self::NoQuorum => "no quorum",
         })
     }
@@ -112,6 +115,8 @@ pub struct Sight {
     pub leads: bool,
     /// It is the only voter: there is no other to acknowledge it, or to lead.
     pub alone: bool,
+    /// Its disk has little room, or none.
+    pub full: bool,
     /// When the write under way began.
     pub writing_since: Option<Instant>,
     /// When a quorum last acknowledged this leader.
@@ -121,13 +126,12 @@ pub struct Sight {
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    HandOver {
-        stalled: Duration,
-    },
+    /// Because of a write that was seen not to end for so long.
+    HandOver { stalled: Duration },
+    /// Because its disk is full, before a write fails.
+    HandOverFull,
     /// End the process, whatever hangs.
-    Exit {
-        stalled: Duration,
-    },
+    Exit { stalled: Duration },
 }
 
 /// The rules.
@@ -155,6 +159,8 @@ impl Core {
             Condition::StuckDisk
         } else if unacked > limits.quorum {
             Condition::NoQuorum
+        } else if sight.full {
+            Condition::FullDisk
         } else if stalled >= limits.hand_over {
             Condition::SlowDisk
         } else {
@@ -163,7 +169,7 @@ impl Core {
         if stalled >= limits.exit {
             return (condition, Some(Step::Exit { stalled }));
         }
-        if stalled < limits.hand_over {
+        if stalled < limits.hand_over && !sight.full {
             self.handed_over = None;
             return (condition, None);
         }
@@ -172,7 +178,8 @@ impl Core {
             return (condition, None);
         }
         self.handed_over = Some(now);
-        (condition, Some(Step::HandOver { stalled }))
+        let full = stalled < limits.hand_over;
+        (condition, Some(if full { Step::HandOverFull } else { Step::HandOver { stalled } }))
     }
 
     /// For how long the write under way was seen not to end.
@@ -255,6 +262,18 @@ mod tests {
     }
 
     #[test]
+    fn a_leader_whose_disk_is_full_hands_over_at_once_and_a_follower_only_says_so() {
+        use Condition::*;
+        let mut core = Core::new(LIMITS);
+        let full = |ms| Sight { full: (100..3000).contains(&ms), ..leader(None, ms) };
+        let (conditions, steps) = run(&mut core, 0, 4000, full);
+        assert_eq!(conditions, [(0, Well), (100, FullDisk), (3000, Well)]);
+        assert_eq!(steps, [(100, Step::HandOverFull), (2100, Step::HandOverFull)]);
+        let follower = Sight { full: true, ..Sight::default() };
+        assert_eq!(Core::new(LIMITS).look(at(0), &follower), (FullDisk, None));
+    }
+
+    #[test]
     fn many_writes_below_the_limit_are_no_stall() {
         let mut core = Core::new(LIMITS);
         // Each takes 450 ms, and the next begins at once.
@@ -334,6 +353,7 @@ mod tests {
                     Some(Step::HandOver { stalled }) => {
                         prop_assert!(stalled >= LIMITS.hand_over && age >= stalled);
                     }
+                    Some(Step::HandOverFull) => prop_assert!(false, "there is room"),
                     Some(Step::Exit { stalled }) => {
                         prop_assert!(stalled >= LIMITS.exit && age >= stalled);
                     }

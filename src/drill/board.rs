@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::faults::Timing;
+use super::ground::Timing;
 use crate::api::cluster::{ClusterStatus, Role};
 use crate::client::{Stop, shows_new_leader};
 use crate::clock::Instant;

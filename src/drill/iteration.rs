@@ -1,27 +1,26 @@
-//! One failover after the other: wait for the cluster to be whole, take its leader away, time
-//! what follows, end the fault, await the leader's return.
+//! One fault after the other: wait for the cluster to be whole, inflict it, time what follows, end
+//! it, await the return. Here is what all faults share; `failover` has those that take the leader
+//! away, `outage` the others.
 
 use std::time::Duration;
 
-use super::board::{Old, Seen};
-use super::faults::{FaultKind, Ground, Schedule, Timing};
-use super::history::{Counts, History};
+use super::clients::Pulse;
+use super::faults::{FaultKind, Schedule};
+use super::ground::{Ground, Victim};
+use super::history::History;
+use super::leaders::Leaders;
 use super::plan::DrillPlan;
-use super::probe::Watch;
 use super::report::IterationReport;
-use super::stages::Stages;
-use super::{DrillError, Progress};
-use crate::api::cluster::{ClusterStatus, Role};
+use super::{DrillError, Telling};
+use crate::api::cluster::{ClusterStatus, NodeStatus, Role};
 use crate::client::events::EventWatch;
 use crate::client::{Client, Interrupt, Server};
-use crate::clock::{self, Instant, millis};
+use crate::clock::{self, Instant};
 use crate::fleet::whole;
-use crate::ident::Term;
-use crate::load::Meter;
 use crate::load::random::Random;
 
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-const STATUS_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(5);
+pub(super) const STATUS_WITHIN: Duration = Duration::from_secs(1);
 /// Load before each fault, so that a gap has something to stand out from. With the wait for a
 /// whole cluster it also outlasts the least time between two campaigns of one node.
 const WARM_UP: Duration = Duration::from_millis(200);
@@ -38,32 +37,55 @@ pub(super) enum Ended {
     Stuck(String),
 }
 
+/// What all that takes part in a drill shares.
+#[derive(Clone, Copy)]
+pub(super) struct Stage<'a> {
+    pub pulse: &'a Pulse,
+    pub history: &'a History,
+    pub leaders: &'a Leaders,
+}
+
+/// An iteration's report, and why there can be no further one, if so.
+pub(super) type Inflicted = (IterationReport, Option<String>);
+
 pub(super) struct Drill<'a> {
-    client: Client,
-    events: EventWatch,
-    plan: &'a DrillPlan,
-    interrupt: &'a Interrupt,
-    random: Random,
+    pub client: Client,
+    pub events: EventWatch,
+    pub plan: &'a DrillPlan,
+    pub interrupt: &'a Interrupt,
+    pub stage: Stage<'a>,
+    pub random: Random,
     schedule: Schedule,
-    faults: u64,
-    highest_term: u64,
+    /// Elections that the faults so far may account for.
+    accounted: u64,
+    /// Sentences about what must never be, and was seen.
+    pub violations: Vec<String>,
 }
 
 impl<'a> Drill<'a> {
-    pub fn new(client: Client, plan: &'a DrillPlan, interrupt: &'a Interrupt) -> Self {
-        let random = Random::stream(plan.seed, 2);
-        let schedule = Schedule::new(&plan.faults, plan.seed);
-        let events = EventWatch::open(client.servers());
-        Self { client, events, plan, interrupt, random, schedule, faults: 0, highest_term: 0 }
+    pub fn new(
+        client: Client,
+        plan: &'a DrillPlan,
+        interrupt: &'a Interrupt,
+        stage: Stage<'a>,
+    ) -> Self {
+        Self {
+            events: EventWatch::open(client.servers()),
+            client,
+            plan,
+            interrupt,
+            stage,
+            random: Random::stream(plan.seed, 2),
+            schedule: Schedule::new(&plan.faults, plan.seed),
+            accounted: 0,
+            violations: Vec::new(),
+        }
     }
 
-    /// Leaders that were taken away.
-    pub fn faults(&self) -> u64 {
-        self.faults
-    }
-
-    pub fn highest_term(&self) -> u64 {
-        self.highest_term
+    /// Rises of the term since `first_term` that no fault accounts for.
+    pub fn spurious_elections(&self, first_term: u64) -> u64 {
+        let rises = self.stage.leaders.highest_term().saturating_sub(first_term);
+        rises.saturating_sub(self.accounted)
     }
 
     /// Waits for every node to follow one leader; returns its term.
@@ -98,15 +120,16 @@ impl<'a> Drill<'a> {
         }
     }
 
-    fn look(&mut self) -> Vec<Option<ClusterStatus>> {
+    /// What every node says, in the order of the servers.
+    pub fn look(&self) -> Vec<Option<ClusterStatus>> {
         let statuses: Vec<Option<ClusterStatus>> =
             self.client.statuses(STATUS_WITHIN).into_iter().map(Result::ok).collect();
-        let terms = statuses.iter().flatten().map(|status| status.term);
-        self.highest_term = terms.max().unwrap_or(0).max(self.highest_term);
+        statuses.iter().flatten().for_each(|status| self.stage.leaders.said(status));
         statuses
     }
 
-    fn whole(&mut self, until: Instant) -> Option<ClusterStatus> {
+    /// What the first node says once all follow one leader; `None` where that takes too long.
+    pub fn whole(&self, until: Instant) -> Option<ClusterStatus> {
         loop {
             let statuses = self.look();
             if whole(&statuses) {
@@ -121,14 +144,12 @@ impl<'a> Drill<'a> {
     pub fn iterate(
         &mut self,
         ground: &mut Ground,
-        meter: &Meter,
-        history: &History,
         iterations: &mut Vec<IterationReport>,
-        progress: Progress<'_>,
+        telling: &Telling<'_>,
     ) -> Result<Ended, DrillError> {
         for number in 1..=self.plan.iterations {
             let of = self.plan.iterations;
-            progress(&format!("failover {number} of {of}: load, then the fault"));
+            (telling.progress)(&format!("{number} of {of}: load, then the fault"));
             let jitter = Duration::from_millis(self.random.below(JITTER_MS));
             if self.interrupt.clean.wait(WARM_UP + jitter) {
                 return Ok(Ended::Interrupted);
@@ -137,133 +158,95 @@ impl<'a> Drill<'a> {
                 return Ok(self.stuck(number, "the cluster was not whole again"));
             };
             let kind = self.schedule.next();
-            let (report, stuck) = self.failover(kind, ground, meter, history, &status)?;
-            progress(&format!("failover {number} of {of}: {}", report.sentence()));
+            let begun = clock::now();
+            let (report, stuck) = self.inflict(kind, ground, &status)?;
+            self.stage.leaders.told(&self.events.since(begun));
+            let rises = self.stage.leaders.highest_term().saturating_sub(status.term);
+            self.accounted += rises.min(kind.elections_max(self.client.servers().len()));
+            (telling.iteration)(number, &report);
             iterations.push(report);
             if let Some(why) = stuck {
-                return Ok(self.stuck(number, why));
+                return Ok(self.stuck(number, &why));
             }
         }
         Ok(Ended::AsPlanned)
+    }
+
+    fn inflict(
+        &mut self,
+        kind: FaultKind,
+        ground: &mut Ground,
+        status: &ClusterStatus,
+    ) -> Result<Inflicted, DrillError> {
+        match kind {
+            FaultKind::KillBothFollowers => self.kill_followers(ground, status),
+            FaultKind::RollingRestart => self.rolling_restart(ground, status),
+            FaultKind::Wipe => self.wipe(ground, status),
+            FaultKind::Crash
+            | FaultKind::Term
+            | FaultKind::Freeze
+            | FaultKind::Isolate
+            | FaultKind::IsolateOneway
+            | FaultKind::DiskSlow
+            | FaultKind::DiskFull
+            | FaultKind::Transfer => self.failover(kind, ground, status),
+        }
     }
 
     fn stuck(&self, number: u32, why: &str) -> Ended {
         if self.interrupt.clean.is_tripped() {
             Ended::Interrupted
         } else {
-            Ended::Stuck(format!("failover {number}: {why}"))
+            Ended::Stuck(format!("iteration {number}: {why}"))
         }
     }
 
-    /// Takes away the leader that `status` names. What could not be measured is `None`; the second
-    /// value then says why there can be no further iteration.
-    fn failover(
-        &mut self,
-        kind: FaultKind,
-        ground: &mut Ground,
-        meter: &Meter,
-        history: &History,
-        status: &ClusterStatus,
-    ) -> Result<(IterationReport, Option<&'static str>), DrillError> {
-        let before = history.counts();
-        let (leader, number) = self.leader(status)?;
-        let victim = self.client.servers().nth(number).clone();
-        let survivors: Vec<Server> =
-            self.client.servers().iter().filter(|server| **server != victim).cloned().collect();
-        let (client, old) = (self.client.clone(), Old { leader, term: Term(status.term) });
-        let watch = Watch {
-            client: &client,
-            history,
-            survivors: &survivors,
-            cut_off: (kind == FaultKind::Isolate).then_some(&victim),
-            old: &old,
-        };
-        self.faults += 1;
-        let (timing, seen) = watch.run(self.plan.failover_max, &self.interrupt.at_once, || {
-            meter.open_gap_window(clock::now());
-            ground.inflict(&client, number, kind)
-        })?;
-        self.highest_term = self.highest_term.max(seen.term);
-        let over = seen.first_commit.is_some() && seen.elected.is_some();
-        if over {
-            self.await_load(meter);
-        }
-        let gap = meter.close_gap_window(clock::now()).filter(|_| self.plan.clients > 0);
-        meter.set_leader(seen.new_leader.clone());
-        let relieved = ground.relieve(&client, number, kind)?;
-        let known = !ground.returns_unannounced(kind);
-        let rejoin =
-            if over { self.await_rejoin(&victim, relieved, known, seen.term) } else { None };
-        let stuck = match (over, rejoin) {
-            (false, _) => Some("no new leader acknowledged a write in time"),
-            (true, None) => Some("the old leader did not come back and catch up in time"),
-            (true, Some(_)) => None,
-        };
-        let counts = history.counts().since(&before);
-        let events = self.events.since(timing.at);
-        let report = IterationReport {
-            stages: Stages::of(&events, timing.at, &old.leader, seen.new_leader.as_deref()),
-            client_gap_ms: gap.or(seen.longest_gap).map(millis),
-            rejoin_ms: rejoin.map(millis),
-            ..report(ground.word(kind), &old, timing, &seen, counts)
-        };
-        Ok((report, stuck))
-    }
-
-    /// The leader's name and its number among the servers.
-    fn leader(&mut self, status: &ClusterStatus) -> Result<(String, usize), DrillError> {
+    /// The leader that `status` names.
+    pub fn leader(&self, status: &ClusterStatus) -> Result<Victim, DrillError> {
         let leader = status.leader_id.as_ref();
         let leader = leader.ok_or_else(|| DrillError::NotReady("no leader".to_owned()))?;
-        // Each server tells its own name: an address may be written in several ways.
-        let statuses = self.look();
-        let is_leader = |status: &Option<ClusterStatus>| {
-            status.as_ref().is_some_and(|status| status.node.as_ref() == Some(leader))
-        };
-        let number = statuses.iter().position(is_leader).ok_or_else(|| {
+        let found = self.nodes().into_iter().find(|node| node.name == leader.as_str());
+        found.ok_or_else(|| {
             DrillError::NotReady(format!("the leader {leader} is none of the servers"))
-        })?;
-        Ok((leader.to_string(), number))
+        })
+    }
+
+    /// Every server that answers, by the name it gives itself: an address may be written in
+    /// several ways.
+    pub fn nodes(&self) -> Vec<Victim> {
+        let named = |(number, status): (usize, Option<ClusterStatus>)| {
+            Some(Victim { name: status?.node?.to_string(), number })
+        };
+        self.look().into_iter().enumerate().filter_map(named).collect()
     }
 
     /// Until the load has had successes for a while, so that the gap is over.
-    fn await_load(&self, meter: &Meter) {
+    pub fn await_load(&self) {
         let until = clock::now() + self.plan.failover_max;
-        let (already, _) = meter.counts();
+        let already = self.stage.pulse.successes();
         self.interrupt.at_once.wait(AFTERMATH);
         while self.plan.clients > 0 && !self.interrupt.clean.is_tripped() {
-            if meter.counts().0 > already || clock::now() >= until {
+            if self.stage.pulse.successes() > already || clock::now() >= until {
                 return;
             }
             self.interrupt.clean.wait(LOOK_EVERY);
         }
     }
 
-    /// From `relieved`, or where that is not `known` to be its return from when `victim` answers
-    /// again, until it follows in `term` or later and has applied what its leader had committed
-    /// at that moment.
-    fn await_rejoin(
-        &mut self,
-        victim: &Server,
-        relieved: Instant,
-        known: bool,
-        term: u64,
-    ) -> Option<Duration> {
-        let until = relieved + self.plan.return_max;
-        let mut back: Option<(Instant, u64)> = None;
-        if known {
-            back = Some((relieved, self.leaders_commit(term)?));
-        }
+    /// Asks `server` again and again until `within` what it says of itself satisfies `condition`,
+    /// and says when.
+    pub fn await_own(
+        &self,
+        server: &Server,
+        within: Duration,
+        mut condition: impl FnMut(&ClusterStatus, &NodeStatus) -> bool,
+    ) -> Option<Instant> {
+        let until = clock::now() + within;
         while clock::now() < until {
-            if let Ok(status) = self.client.status(victim, STATUS_WITHIN) {
-                let (since, goal) = match back {
-                    Some(known) => known,
-                    None => {
-                        let since = clock::now();
-                        *back.insert((since, self.leaders_commit(term)?))
-                    }
-                };
-                if follows(&status, term, goal) {
-                    return Some(clock::now().saturating_duration_since(since));
+            if let Ok(status) = self.client.status(server, STATUS_WITHIN) {
+                self.stage.leaders.said(&status);
+                if own(&status).is_some_and(|own| condition(&status, own)) {
+                    return Some(clock::now());
                 }
             }
             if self.interrupt.at_once.wait(LOOK_EVERY) {
@@ -274,21 +257,24 @@ impl<'a> Drill<'a> {
     }
 
     /// The commit index of the node that leads in `term` or later, by its own word.
-    fn leaders_commit(&mut self, term: u64) -> Option<u64> {
-        let own = |status: &ClusterStatus| {
-            let own = status.nodes.iter().find(|node| Some(&node.id) == status.node.as_ref())?;
+    pub fn leaders_commit(&self, term: u64) -> Option<u64> {
+        let commit = |status: &ClusterStatus| {
             let leads = status.leader_id == status.node && status.term >= term;
-            leads.then_some((status.term, own.commit))
+            leads.then_some((status.term, own(status)?.commit))
         };
         let statuses = self.look();
-        statuses.iter().flatten().filter_map(own).max().map(|(_, commit)| commit)
+        statuses.iter().flatten().filter_map(commit).max().map(|(_, commit)| commit)
     }
+}
+
+/// What the node that answers says of itself.
+pub(super) fn own(status: &ClusterStatus) -> Option<&NodeStatus> {
+    status.nodes.iter().find(|node| Some(&node.id) == status.node.as_ref())
 }
 
 /// True where the node that answers follows a leader of `term` or later, or has been elected
 /// anew since, and has applied up to `goal`.
-fn follows(status: &ClusterStatus, term: u64, goal: u64) -> bool {
-    let own = status.nodes.iter().find(|node| Some(&node.id) == status.node.as_ref());
+pub(super) fn follows(status: &ClusterStatus, term: u64, goal: u64) -> bool {
     let in_place = |role| match role {
         Role::Follower | Role::Learner => true,
         Role::Leader => status.term > term,
@@ -296,32 +282,5 @@ fn follows(status: &ClusterStatus, term: u64, goal: u64) -> bool {
     };
     status.leader_id.is_some()
         && status.term >= term
-        && own.is_some_and(|own| in_place(own.role) && own.applied >= goal)
-}
-
-fn report(
-    fault: &'static str,
-    old: &Old,
-    timing: Timing,
-    seen: &Seen,
-    counts: Counts,
-) -> IterationReport {
-    let since = |at: Option<Instant>| at.map(|at| millis(at.saturating_duration_since(timing.at)));
-    let view = seen.viewed.zip(seen.first_commit);
-    IterationReport {
-        fault,
-        old_leader: old.leader.clone(),
-        new_leader: seen.new_leader.clone(),
-        term: seen.term,
-        detect_ms: since(seen.detected),
-        elect_ms: since(seen.elected),
-        first_commit_ms: since(seen.first_commit),
-        client_gap_ms: None,
-        rejoin_ms: None,
-        view_ms: view.map(|(viewed, first)| millis(viewed.saturating_duration_since(first))),
-        stages: Stages::default(),
-        ok: counts.ok,
-        failed: counts.failed,
-        unknown: counts.unknown,
-    }
+        && own(status).is_some_and(|own| in_place(own.role) && own.applied >= goal)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::faults::FaultKind;
+use super::slo::Slo;
 
 /// What faults, how many, under what load, and how long to wait for what.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,9 +24,11 @@ pub struct DrillPlan {
     pub settle_max: Duration,
     /// From the fault to the first write acknowledged.
     pub failover_max: Duration,
-    /// From the fault's end to the old leader's return.
+    /// From the fault's end to the node's return.
     pub return_max: Duration,
     pub targets: Targets,
+    /// For the drill as a whole.
+    pub slo: Vec<Slo>,
 }
 
 /// What each iteration must stay below, in milliseconds; `None`: anything.
@@ -50,6 +53,7 @@ impl Default for DrillPlan {
             failover_max: Duration::from_secs(15),
             return_max: Duration::from_secs(60),
             targets: Targets::default(),
+            slo: Vec::new(),
         }
     }
 }

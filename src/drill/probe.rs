@@ -5,11 +5,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::board::{Board, Old, Seen};
-use super::faults::Timing;
-use super::history::{Acked, History};
+use super::clients::commit;
+use super::ground::Timing;
+use super::history::History;
+use super::leaders::Leaders;
 use crate::client::{Client, Server, Stop};
 use crate::clock::{self, Instant};
-use crate::ident::RecordId;
 use crate::limits::SUBMIT_MAX;
 
 /// Between two statuses of one survivor: detection and election are seen so much late. More often
@@ -33,6 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(super) struct Watch<'a> {
     pub client: &'a Client,
     pub history: &'a History,
+    pub leaders: &'a Leaders,
     pub survivors: &'a [Server],
     /// The old leader, where it can still be asked to acknowledge what it must not. What it does
     /// acknowledge is accounted for as any other record.
@@ -84,6 +86,7 @@ impl Watch<'_> {
         loop {
             let asked = clock::now();
             if let Ok(status) = self.client.status(server, STATUS_WITHIN) {
+                self.leaders.said(&status);
                 board.said(number, asked, clock::now(), &status);
             }
             if done.wait(STATUS_EVERY) {
@@ -121,15 +124,9 @@ impl Watch<'_> {
         }
     }
 
-    /// True where it was acknowledged; it is then accounted for.
+    /// True where it was acknowledged.
     fn write(&self, server: &Server, within: Duration) -> bool {
-        let id = RecordId::from(clock::fresh_time_ordered_uuid());
-        match self.client.commit_once(server, &id, within) {
-            Ok(record) => {
-                self.history.acknowledge(Acked { id, digest: record.stego_sha256 });
-                true
-            }
-            Err(_) => false,
-        }
+        let number = self.client.servers().iter().position(|known| known == server);
+        commit(self.client, self.history, number, server, within).is_some()
     }
 }

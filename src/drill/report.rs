@@ -5,54 +5,70 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::check::Verdict;
-use super::faults::Ground;
+use super::ground::Ground;
 use super::history::Counts;
 use super::linear::Linear;
 use super::plan::DrillPlan;
 use super::stages::Stages;
-use crate::load::meter::Totals;
+use super::timeline::{self, Moment};
 
-/// One failover. Milliseconds; `None` where it was not seen.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// One fault and what followed. Milliseconds; `None` where it was not seen.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct IterationReport {
     pub fault: &'static str,
     pub old_leader: String,
+    /// The same where the fault leaves the leader in place.
     pub new_leader: Option<String>,
     pub term: u64,
-    /// From the fault until a survivor showed that it no longer takes the leader for alive.
+    /// From the fault until a survivor showed that it no longer takes the leader for alive, or,
+    /// alone, that it has no quorum.
     pub detect_ms: Option<f64>,
     /// From the fault until a survivor showed a new leader.
     pub elect_ms: Option<f64>,
     /// From the fault until a survivor acknowledged a write.
     pub first_commit_ms: Option<f64>,
+    /// From the fault until a client of the load that asked after it had its answer.
+    pub first_answer_ms: Option<f64>,
     /// Longest time without a success that touched the fault: of the load, or of the probe's
     /// writes where there is no load.
     pub client_gap_ms: Option<f64>,
-    /// From the old leader's first answer, or from the end of its fault where it never stopped
-    /// answering, until it had stepped down and caught up.
+    /// From the node's first answer, or from the end of its fault where it never stopped
+    /// answering, until it had stepped down and caught up. In a rolling restart the longest; after
+    /// the loss of the quorum from the followers' start until all nodes had caught up.
     pub rejoin_ms: Option<f64>,
+    /// From the fault until the node, or all of them, had caught up.
+    pub caught_up_ms: Option<f64>,
     /// From the first commit until every survivor's status named the new leader and called no
     /// other node a leader; 0 where that came first.
     pub view_ms: Option<f64>,
     /// What lies between the fault and the new leader.
     pub stages: Stages,
+    /// What happened, in order.
+    pub timeline: Vec<Moment>,
     pub ok: u64,
     pub failed: u64,
     pub unknown: u64,
+    /// True where another node had to take over.
+    #[serde(skip)]
+    pub takes_leader: bool,
 }
 
 impl IterationReport {
-    pub fn sentence(&self) -> String {
-        let ms = |value: Option<f64>| value.map_or("-".to_owned(), |ms| format!("{ms:.0} ms"));
-        let new = self.new_leader.as_deref().unwrap_or("nobody");
-        format!(
-            "{} of {}: {new} leads after {}, first commit {}, rejoin {}",
-            self.fault,
-            self.old_leader,
-            ms(self.elect_ms),
-            ms(self.first_commit_ms),
-            ms(self.rejoin_ms)
-        )
+    /// With the load's writes of this iteration.
+    pub(super) fn counted(self, counts: Counts) -> Self {
+        Self { ok: counts.ok, failed: counts.failed, unknown: counts.unknown, ..self }
+    }
+
+    /// Two lines or more: what became of the leadership, and what happened.
+    pub fn told(&self, number: u32, of: u32, width: usize) -> String {
+        let gap = self.client_gap_ms.map_or("-".to_owned(), |ms| format!("{ms:.0} ms"));
+        let failed = match self.failed + self.unknown {
+            0 => String::new(),
+            _ => format!(", {} failed, {} unknown", self.failed, self.unknown),
+        };
+        let ok = self.ok;
+        let head = format!("{number}/{of} {}: client gap {gap}, {ok} ok{failed}\n", self.fault);
+        head + &timeline::lines(&self.timeline, width)
     }
 }
 
@@ -82,8 +98,10 @@ pub struct Times {
     pub detect_ms: Spread,
     pub elect_ms: Spread,
     pub first_commit_ms: Spread,
+    pub first_answer_ms: Spread,
     pub client_gap_ms: Spread,
     pub rejoin_ms: Spread,
+    pub caught_up_ms: Spread,
     pub view_ms: Spread,
     pub suspected_ms: Spread,
     pub condemned_ms: Spread,
@@ -99,8 +117,10 @@ impl Times {
             detect_ms: spread(|iteration| iteration.detect_ms),
             elect_ms: spread(|iteration| iteration.elect_ms),
             first_commit_ms: spread(|iteration| iteration.first_commit_ms),
+            first_answer_ms: spread(|iteration| iteration.first_answer_ms),
             client_gap_ms: spread(|iteration| iteration.client_gap_ms),
             rejoin_ms: spread(|iteration| iteration.rejoin_ms),
+            caught_up_ms: spread(|iteration| iteration.caught_up_ms),
             view_ms: spread(|iteration| iteration.view_ms),
             suspected_ms: spread(|iteration| iteration.stages.suspected_ms),
             condemned_ms: spread(|iteration| iteration.stages.condemned_ms),
@@ -119,7 +139,7 @@ pub struct FaultSummary {
 }
 
 /// The drill as a whole.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Summary {
     #[serde(flatten)]
     pub times: Times,
@@ -132,11 +152,19 @@ pub struct Summary {
     pub acked: u64,
     pub lost: u64,
     pub duplicated: u64,
-    /// True only if acknowledged writes were read back from other nodes and all were found.
+    /// True only if there were reads, and the history of every record is linearizable.
     pub linearizable: bool,
+    /// Operations of the history with a known answer.
+    pub linearizable_checked: u64,
+    /// Of these, reads.
     pub linearizable_reads: u64,
+    /// Records whose history is not linearizable.
     pub linearizable_missed: u64,
-    /// Rises of the term beyond one for each fault.
+    /// Terms in which somebody led.
+    pub terms_led: u64,
+    /// Of these, terms in which several did.
+    pub terms_conflicting: u64,
+    /// Rises of the term that no fault accounts for.
     pub spurious_elections: u64,
     /// Longest time of the whole drill without a success; the longest of the iterations' where
     /// there is no load.
@@ -148,8 +176,12 @@ pub struct Summary {
     pub unfinished: Option<String>,
     /// Targets that were missed, a sentence each.
     pub missed: Vec<String>,
-    /// Records that were lost or doubled, the first few.
+    /// What must never be, and was: records lost or doubled, histories that are not
+    /// linearizable, two leaders of one term. The first few of each.
     pub examples: Vec<String>,
+    /// What must never be, and was, beside records.
+    #[serde(skip)]
+    pub violations: usize,
 }
 
 /// How the drill was set up.
@@ -178,6 +210,12 @@ pub(super) struct Outcome {
     pub verdict: Verdict,
     pub linear: Linear,
     pub spurious_elections: u64,
+    pub terms_led: u64,
+    /// Sentences about what must never be, beside records: two leaders of one term.
+    pub violations: Vec<String>,
+    pub conflicts: u64,
+    pub max_gap_ms: f64,
+    pub p99_ms: Option<f64>,
     pub interrupted: bool,
     pub unfinished: Option<String>,
 }
@@ -188,15 +226,17 @@ impl DrillReport {
         ground: &Ground,
         iterations: Vec<IterationReport>,
         outcome: Outcome,
-        totals: &Totals,
     ) -> Self {
-        let missed = missed(plan, &iterations);
         let times = Times::of(iterations.iter());
         let max_gap_ms = match plan.clients {
             0 => times.client_gap_ms.max.unwrap_or(0.0),
-            _ => totals.max_gap_ms(),
+            _ => outcome.max_gap_ms,
         };
-        let summary = Summary {
+        let violations = outcome.violations.len();
+        let mut examples = outcome.violations;
+        examples.extend(outcome.linear.examples.iter().cloned());
+        examples.extend(outcome.verdict.examples);
+        let mut summary = Summary {
             times,
             by_fault: by_fault(&iterations),
             ok: outcome.counts.ok,
@@ -207,16 +247,23 @@ impl DrillReport {
             lost: outcome.verdict.lost,
             duplicated: outcome.verdict.duplicated,
             linearizable: outcome.linear.holds(),
+            linearizable_checked: outcome.linear.checked,
             linearizable_reads: outcome.linear.reads,
             linearizable_missed: outcome.linear.missed,
+            terms_led: outcome.terms_led,
+            terms_conflicting: outcome.conflicts,
             spurious_elections: outcome.spurious_elections,
             max_gap_ms,
-            p99_ms: totals.latency.p99,
+            p99_ms: outcome.p99_ms,
             interrupted: outcome.interrupted,
             unfinished: outcome.unfinished,
-            missed,
-            examples: outcome.verdict.examples,
+            missed: missed(plan, &iterations),
+            examples,
+            violations,
         };
+        let missed_slo: Vec<String> =
+            plan.slo.iter().filter_map(|target| target.missed(&summary)).collect();
+        summary.missed.extend(missed_slo);
         let config = Setup {
             local: matches!(ground, Ground::Local(_)),
             servers: ground.servers().iter().map(|server| server.url().to_owned()).collect(),
@@ -226,11 +273,11 @@ impl DrillReport {
         Self { schema: 1, iterations, summary, seed: plan.seed, config }
     }
 
-    /// True where every acknowledged record is there once and as acknowledged, and every read
-    /// that was made found what it had to.
+    /// True where every acknowledged record is there once and as acknowledged, the history of
+    /// each is linearizable, and no term had two leaders.
     pub fn is_sound(&self) -> bool {
-        let summary = &self.summary;
-        summary.lost == 0 && summary.duplicated == 0 && summary.linearizable_missed == 0
+        let Summary { lost, duplicated, linearizable_missed, violations, .. } = &self.summary;
+        (*lost, *duplicated, *linearizable_missed, *violations) == (0, 0, 0, 0)
     }
 
     /// True where the cluster got over every fault, each within its targets.
@@ -261,10 +308,14 @@ fn missed(plan: &DrillPlan, iterations: &[IterationReport]) -> Vec<String> {
         ];
         for (what, value, target) in targets {
             let Some(target) = target else { continue };
+            if value.is_none() && !iteration.takes_leader {
+                // This fault has no such time.
+                continue;
+            }
             if value.is_none_or(|value| value > target) {
                 let value = value.map_or("not seen".to_owned(), |ms| format!("{ms:.0} ms"));
                 let number = number + 1;
-                missed.push(format!("failover {number}: {what} {value}, target {target:.0} ms"));
+                missed.push(format!("iteration {number}: {what} {value}, target {target:.0} ms"));
             }
         }
     }
@@ -299,19 +350,9 @@ mod tests {
     fn iteration(first_commit_ms: Option<f64>) -> IterationReport {
         IterationReport {
             fault: "sigkill",
-            old_leader: "n1".into(),
-            new_leader: None,
-            term: 2,
-            detect_ms: None,
-            elect_ms: None,
             first_commit_ms,
-            client_gap_ms: None,
-            rejoin_ms: None,
-            view_ms: None,
-            stages: Stages::default(),
-            ok: 0,
-            failed: 0,
-            unknown: 0,
+            takes_leader: true,
+            ..IterationReport::default()
         }
     }
 
@@ -321,8 +362,8 @@ mod tests {
         plan.targets.first_commit_ms = Some(100.0);
         let iterations = [Some(99.0), Some(101.0), None].map(iteration);
         let missed = missed(&plan, &iterations);
-        assert_eq!(missed[0], "failover 2: first commit 101 ms, target 100 ms");
-        assert_eq!(missed[1], "failover 3: first commit not seen, target 100 ms");
+        assert_eq!(missed[0], "iteration 2: first commit 101 ms, target 100 ms");
+        assert_eq!(missed[1], "iteration 3: first commit not seen, target 100 ms");
         assert_eq!(missed.len(), 2);
     }
 }

@@ -30,6 +30,8 @@ pub enum FleetError {
     },
     #[error("{0} does not run")]
     NotRunning(NodeName),
+    #[error("{0} still runs")]
+    Running(NodeName),
     /// A node that nobody told to end has ended.
     #[error("{node} ended by itself ({status}); its last words:\n{last_lines}")]
     Ended { node: NodeName, status: ExitStatus, last_lines: String },

@@ -180,6 +180,19 @@ impl Fleet {
         Ok(killed)
     }
 
+    /// Empties the data folder of node `number`, which must not run: it begins as a new node.
+    ///
+    /// # Errors
+    /// It runs, or the folder cannot be removed.
+    pub fn wipe(&mut self, number: usize) -> Result<(), FleetError> {
+        let node = &self.nodes[number];
+        if node.process.is_some() {
+            return Err(FleetError::Running(node.name.clone()));
+        }
+        let folder = self.folder.path().join(node.name.as_str());
+        std::fs::remove_dir_all(&folder).map_err(|cause| FleetError::Folder { folder, cause })
+    }
+
     /// Stops node `number` with SIGSTOP and says when. Nothing of it runs any more when this
     /// returns, until [`Fleet::thaw`]; its kernel still accepts connections.
     ///

@@ -117,9 +117,10 @@ fn classify_service(error: &ServiceError) -> (StatusCode, Code, Option<u64>) {
 
 fn classify_store(error: &StoreError) -> (StatusCode, Code, Option<u64>) {
     match error {
-        StoreError::Io(_) | StoreError::Locked(_) | StoreError::Corrupt { .. } => {
-            (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, None)
-        }
+        StoreError::Io(_)
+        | StoreError::Full(_)
+        | StoreError::Locked(_)
+        | StoreError::Corrupt { .. } => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, None),
     }
 }
 

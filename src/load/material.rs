@@ -39,6 +39,7 @@ impl Material {
             passphrase: self.passphrase.as_deref(),
             method: self.method,
             bits: self.bits,
+            keep_metadata: false,
             report: false,
         }
     }

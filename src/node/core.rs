@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 use super::{NodeError, hand_over, leadership, self_watch, solo};
 use crate::config::ServeConfig;
 use crate::datadir::DataDir;
-use crate::detector::introspect::Health;
+use crate::detector::introspect::{Condition, Health};
 use crate::detector::{self, Contact, Verdict};
 use crate::formation::{self, Formation, Membership};
 use crate::limits;
 use crate::net::gate::Gate;
 use crate::net::serve::ServeLimits;
 use crate::net::{self, TcpListener};
-use crate::observe::events::Events;
+use crate::observe::events::{Change, Events};
 use crate::observe::metrics::Metrics;
 use crate::peer::envelope::Sender;
 use crate::peer::link::Links;
@@ -28,7 +28,7 @@ use crate::rt::{ClientRt, RaftRt};
 use crate::service::LedgerOrJournal;
 use crate::service::submit::{self, Submitter};
 use crate::solo::{Drain, Journal, Solo};
-use crate::store::Store;
+use crate::store::{Disk, Room, Store};
 use crate::view::LeaderView;
 
 /// How long the other founders wait for the first one before they form the cluster too.
@@ -52,6 +52,8 @@ pub struct Core {
     pub health: Health,
     pub solo: Solo,
     pub journal: Journal,
+    /// Below the store; one that is always well where none was given.
+    pub disk: Disk,
     store: Arc<dyn Store>,
     mounts: formation::Mounts,
     config: Arc<ServeConfig>,
@@ -88,6 +90,7 @@ impl Core {
             health: Health::default(),
             solo: Solo::default(),
             journal,
+            disk: Disk::default(),
             rt,
             store,
             mounts,
@@ -231,11 +234,25 @@ impl Core {
             }
         };
         let (consensus, stuck) = self.start_consensus(membership).await?;
-        tokio::select! {
+        let end = tokio::select! {
             () = stop.cancelled() => Ok(()),
+            () = self.disk.ran_out() => Err(self.disk_full()),
             cause = consensus.failed() => Err(NodeError::Failed(cause)),
             Ok(stalled) = stuck => Err(self.disk_stuck(stalled)),
+        };
+        // Raft may tell first that it failed, and does not tell why.
+        if end.is_err() && self.disk.room() == Room::None { Err(self.disk_full()) } else { end }
+    }
+
+    fn disk_full(&self) -> NodeError {
+        // The last that clients and the others may hear of this node for a while.
+        let condition = Condition::FullDisk;
+        if self.health.set(condition).is_some() {
+            let (node, condition) = (self.config.id.clone(), condition.to_string());
+            self.events
+                .emit(self.views.borrow().term, Change::ConditionChanged { node, condition });
         }
+        NodeError::DiskFull { folder: self.config.data_dir.clone() }
     }
 
     /// The second value hears when the disk is stuck for too long.
@@ -256,12 +273,14 @@ impl Core {
                 store: Arc::clone(&self.store),
                 links: self.links.clone(),
                 metrics: Arc::clone(&self.metrics),
+                disk: self.disk.clone(),
             },
             self.views.clone(),
         )
         .await?;
         let stuck = self_watch::start(self_watch::Parts {
             consensus: consensus.clone(),
+            disk: self.disk.clone(),
             links: self.links.clone(),
             timings: self.config.timings,
             health: self.health.clone(),

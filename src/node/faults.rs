@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::{mpsc, watch};
 
-use super::hand_over;
+use super::{Restart, hand_over};
 use crate::api::cluster::{Direction, FailRequest, FaultAction};
 use crate::config::PeerConfig;
 use crate::http::PauseGate;
@@ -18,19 +18,24 @@ use crate::observe::events::{Change, Events};
 use crate::peer::link::Links;
 use crate::raft::LateConsensus;
 use crate::service::operate::{OperateError, OperateJob, Operation};
-use crate::store::Stall;
+use crate::store::Disk;
 use crate::view::LeaderView;
 
 /// Lets the answer to the operator leave before the process ends or stops.
 const ANSWER_TIME: Duration = Duration::from_millis(20);
 const FREEZE_DEFAULT_MS: u64 = 2000;
-const FREEZE_MAX_MS: u64 = 600_000;
+const SLOW_DEFAULT_MS: u64 = 800;
+/// Bounded by default: a node whose disk is full steps aside, and cannot be told to end it.
+const FULL_DEFAULT_MS: u64 = 5000;
+/// Longest time that one fault may be asked for.
+const FAULT_MS_MAX: u64 = 600_000;
 
 /// What a fault may be made of.
 pub struct Faults {
     pub gate: Gate,
     pub pause: PauseGate,
-    pub stall: Stall,
+    pub disk: Disk,
+    pub restart: Restart,
     pub events: Events,
     pub neighbours: Neighbours,
 }
@@ -76,6 +81,9 @@ pub async fn operate(
         // The operator may have hung up; what he asked for is done all the same.
         let _ = reply.send(result);
         if let (true, Operation::Fail(request)) = (begun, operation) {
+            if request.action == FaultAction::Term {
+                faults.restart.ask();
+            }
             end_process(request.action).await;
         }
     }
@@ -85,10 +93,14 @@ impl Faults {
     fn restore(&self) {
         self.gate.open();
         self.pause.open();
-        self.stall.end();
+        self.disk.restore();
     }
 
     fn fail(&self, request: &FailRequest) -> Result<String, OperateError> {
+        if request.delay_ms.is_some() && request.action != FaultAction::DiskSlow {
+            let reason = "delay_ms can be given for disk-slow only";
+            return Err(OperateError::Refused(reason.into()));
+        }
         let partly = !request.peers.is_empty() || request.direction.is_some();
         if partly && request.action != FaultAction::Isolate {
             let reason = "peers and direction can be given for isolate only";
@@ -98,11 +110,7 @@ impl Faults {
             FaultAction::Crash => "crashing now".into(),
             FaultAction::Freeze => {
                 let ms = request.duration_ms.unwrap_or(FREEZE_DEFAULT_MS);
-                if ms > FREEZE_MAX_MS {
-                    let reason = format!("a freeze may last {FREEZE_MAX_MS} ms at the most");
-                    return Err(OperateError::Refused(reason));
-                }
-                thaw_later(ms)?;
+                thaw_later(bounded("a freeze", ms)?)?;
                 format!("frozen for {ms} ms")
             }
             FaultAction::Pause => {
@@ -112,10 +120,22 @@ impl Faults {
             }
             FaultAction::Isolate => self.isolate(request)?,
             FaultAction::DiskStall => {
-                self.stall.begin();
-                end_later(request.duration_ms, self.stall.clone(), Stall::end);
+                self.disk.stall();
+                end_later(request.duration_ms, self.disk.clone(), Disk::restore);
                 "the database's writes hang until restored".into()
             }
+            FaultAction::DiskSlow => {
+                let ms = request.delay_ms.unwrap_or(SLOW_DEFAULT_MS);
+                self.disk.slow_down(Duration::from_millis(bounded("a delay", ms)?));
+                end_later(request.duration_ms, self.disk.clone(), Disk::restore);
+                format!("each write of the database takes {ms} ms longer until restored")
+            }
+            FaultAction::DiskFull => {
+                let ms = request.duration_ms.unwrap_or(FULL_DEFAULT_MS);
+                self.disk.fill(Duration::from_millis(bounded("a full disk", ms)?));
+                format!("the database finds no space for {ms} ms")
+            }
+            FaultAction::Term => "stopping, to be started again".into(),
             FaultAction::Deafen => {
                 self.gate.deafen();
                 end_later(request.duration_ms, self.gate.clone(), Gate::open);
@@ -150,6 +170,13 @@ impl Faults {
     }
 }
 
+fn bounded(what: &str, ms: u64) -> Result<u64, OperateError> {
+    if ms <= FAULT_MS_MAX {
+        return Ok(ms);
+    }
+    Err(OperateError::Refused(format!("{what} may last {FAULT_MS_MAX} ms at the most")))
+}
+
 /// Ends a fault by itself after `ms`, if a time was given.
 fn end_later<G: Send + 'static>(ms: Option<u64>, gate: G, open: impl FnOnce(&G) + Send + 'static) {
     let Some(ms) = ms else { return };
@@ -181,9 +208,12 @@ async fn end_process(action: FaultAction) {
     let signal = match action {
         FaultAction::Crash => Signal::KILL,
         FaultAction::Freeze => Signal::STOP,
+        FaultAction::Term => Signal::TERM,
         FaultAction::Pause
         | FaultAction::Isolate
         | FaultAction::DiskStall
+        | FaultAction::DiskSlow
+        | FaultAction::DiskFull
         | FaultAction::Deafen => return,
     };
     tokio::time::sleep(ANSWER_TIME).await;

@@ -169,10 +169,10 @@ pub async fn before_stop(consensus: &Consensus, links: &Links, events: &Events) 
     }
 }
 
-/// A leader whose disk is stuck hands over while it still can.
-pub async fn off_stuck_disk(consensus: Consensus, links: Links, events: Events) {
+/// A leader whose disk is stuck or full hands over while it still can.
+pub async fn off_bad_disk(consensus: Consensus, links: Links, events: Events, cause: &'static str) {
     match consensus.hand_over(None, &links).await {
-        Ok(handed) => tell(&events, &handed, "its disk is stuck"),
+        Ok(handed) => tell(&events, &handed, cause),
         // It lost the leadership meanwhile, which is as good.
         Err(HandOverError::NotLeader) => {}
         Err(error) => tracing::warn!(cause = %error, "leadership could not be handed over"),

@@ -1,6 +1,7 @@
 //! Composition: the only room that sees all the others. Opens, builds, connects and
 //! spawns everything a node is made of, and stops it in reverse. Begin with [`serve`].
 
+mod again;
 mod core;
 mod faults;
 mod hand_over;
@@ -11,6 +12,7 @@ mod solo;
 mod status;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,7 +36,7 @@ use crate::rt;
 use crate::service::operate::Operator;
 use crate::service::{RequestStats, Service, ServiceParts};
 use crate::stego;
-use crate::store::{Stall, StallingStore, Store, StoreError};
+use crate::store::{Disk, Store, StoreError, WatchedStore};
 use runtimes::Runtimes;
 use status::StatusParts;
 
@@ -45,6 +47,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 const CLOSE_POLL: Duration = Duration::from_millis(1);
 /// How long the client port waits for a leader before it opens without one.
 const LED_MAX: Duration = Duration::from_millis(300);
+/// Between two looks at the free space.
+const ROOM_EVERY: Duration = Duration::from_millis(100);
 /// How long tasks for clients may take to end when the node stops. Longer than the port may.
 const CLIENTS_MAX: Duration = Duration::from_secs(7);
 
@@ -76,6 +80,9 @@ pub enum NodeError {
         folder.display(), stalled.as_millis()
     )]
     DiskStuck { folder: std::path::PathBuf, stalled: Duration, limit_ms: u64 },
+    /// The disk took no more. What reached it is unknown until the database is opened anew.
+    #[error("{}: no space left on the disk; free some, and start the node again", folder.display())]
+    DiskFull { folder: std::path::PathBuf },
     /// It ran, and had to stop: it must not vote on what it cannot trust.
     #[error("this node had to stop: {0}")]
     Failed(String),
@@ -92,39 +99,81 @@ impl NodeError {
             | Self::Formation(_)
             | Self::Raft(_)
             | Self::DiskStuck { .. }
+            | Self::DiskFull { .. }
             | Self::Failed(_) => false,
         }
     }
 }
 
-/// Runs a node until it is told to stop (SIGINT, SIGTERM) or fails.
+/// How a node ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It is to stay so.
+    Stopped,
+    /// As a drill asked; whoever supervises it is to start it again.
+    ForRestart,
+}
+
+/// Runs a node until it is told to stop (SIGINT, SIGTERM) or fails. Where the disk is full it
+/// ends, and starts again when there is room.
 ///
 /// # Errors
 /// See [`NodeError`].
-pub fn serve(config: ServeConfig) -> Result<(), NodeError> {
+pub fn serve(config: ServeConfig) -> Result<Ended, NodeError> {
     let stop = CancellationToken::new();
     let signalled = stop.clone();
     ctrlc::set_handler(move || signalled.cancel())
         .map_err(|error| NodeError::Signals(error.to_string()))?;
-    run_until(config, &stop)
+    let (disk, restart) = (Disk::default(), Restart::default());
+    match run_until(config, &stop, &disk, &restart) {
+        Ok(()) if restart.is_asked() => Ok(Ended::ForRestart),
+        Ok(()) => Ok(Ended::Stopped),
+        Err(NodeError::DiskFull { folder }) => {
+            if again::await_room(&folder, &disk, &stop) {
+                tracing::error!(cause = %again::start_again(), "this node cannot start again");
+                return Err(NodeError::DiskFull { folder });
+            }
+            Ok(Ended::Stopped)
+        }
+        Err(error) => Err(error),
+    }
 }
 
-/// Like [`serve`], stopped by a token instead of a signal.
-///
-/// # Errors
-/// See [`NodeError`].
-pub fn run_until(config: ServeConfig, stop: &CancellationToken) -> Result<(), NodeError> {
+/// Told by an operator's command, asked at the end.
+#[derive(Debug, Clone, Default)]
+struct Restart(Arc<AtomicBool>);
+
+impl Restart {
+    fn ask(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+fn run_until(
+    config: ServeConfig,
+    stop: &CancellationToken,
+    disk: &Disk,
+    restart: &Restart,
+) -> Result<(), NodeError> {
     let datadir = Arc::new(DataDir::open(&config.data_dir, &config.id)?);
     let cover = read_cover(&config)?;
     let runtimes = Runtimes::start().map_err(NodeError::Runtime)?;
     let mut store = None;
     let result = runtimes.block_on(async {
-        let node = Node::open(&config, &runtimes, datadir, cover).await?;
+        let node = Node::open(&config, &runtimes, datadir, cover, disk).await?;
         store = Some(node.core.store());
-        node.run(&config, stop).await
+        node.run(&config, stop, restart).await
     });
     if matches!(result, Err(NodeError::DiskStuck { .. })) {
         // Whatever waited for the disk would wait for ever.
+        runtimes.abandon();
+        runtimes::kill_later();
+    } else if matches!(result, Err(NodeError::DiskFull { .. })) {
+        // The others should notice at once, and what this database still writes is of no use.
         runtimes.abandon();
     } else {
         runtimes.stop();
@@ -160,7 +209,6 @@ fn read_cover(config: &ServeConfig) -> Result<Bytes, NodeError> {
 /// Everything that lives from start to stop.
 struct Node {
     core: Core,
-    stall: Stall,
     runtimes: Runtimes,
     raft_listener: TcpListener,
     client_port: Reserved,
@@ -174,24 +222,30 @@ impl Node {
         runtimes: &Runtimes,
         datadir: Arc<DataDir>,
         cover: Bytes,
+        disk: &Disk,
     ) -> Result<Self, NodeError> {
         // Ports first: the likeliest mistake, and nothing has been written yet.
         let raft_listener = net::listen(config.raft_listen, "Raft port").await?;
         let client_port = net::reserve(config.listen, "client port").await?;
         let folder = datadir.store();
-        let stall = Stall::default();
-        let stalls = stall.clone();
-        let store = runtimes.raft.blocking(move || open_store(folder, stalls)).await?;
+        let watched = disk.clone();
+        let store = runtimes.raft.blocking(move || open_store(folder, watched)).await?;
         let (known, rt) = (config.clone(), runtimes.raft.clone());
         let opening = move || Core::open(&known, rt, store, datadir);
-        let core = runtimes.raft.blocking(opening).await?;
+        let mut core = runtimes.raft.blocking(opening).await?;
+        core.disk = disk.clone();
         let metrics = Arc::clone(&core.metrics);
         let pool = Pool::new(config.codec_threads, limits::POOL_QUEUE_MAX, metrics);
         let runtimes = runtimes.clone();
-        Ok(Self { core, stall, runtimes, raft_listener, client_port, pool, cover })
+        Ok(Self { core, runtimes, raft_listener, client_port, pool, cover })
     }
 
-    async fn run(self, config: &ServeConfig, stop: &CancellationToken) -> Result<(), NodeError> {
+    async fn run(
+        self,
+        config: &ServeConfig,
+        stop: &CancellationToken,
+        restart: &Restart,
+    ) -> Result<(), NodeError> {
         let core = self.core.clone();
         let stats = RequestStats::default();
         let pause = PauseGate::default();
@@ -216,7 +270,8 @@ impl Node {
                 faults::Faults {
                     gate: core.links.gate().clone(),
                     pause: pause.clone(),
-                    stall: self.stall.clone(),
+                    disk: core.disk.clone(),
+                    restart: restart.clone(),
                     events: core.events.clone(),
                     neighbours: faults::Neighbours {
                         views: core.views.subscribe(),
@@ -227,6 +282,8 @@ impl Node {
                 core.links.clone(),
             ),
         );
+        watch_room(core.disk.clone(), &config.data_dir, core.rt.token().clone())
+            .map_err(NodeError::Runtime)?;
         let clients = self.runtimes.client.clone();
         let (port, not_listening) =
             self.serve_ports(routes, operator, statuses, stats, pause, config);
@@ -234,7 +291,7 @@ impl Node {
             result = core.run(stop) => result,
             Ok(error) = not_listening => Err(NodeError::Listen(error)),
         };
-        if !matches!(result, Err(NodeError::DiskStuck { .. })) {
+        if !matches!(result, Err(NodeError::DiskStuck { .. } | NodeError::DiskFull { .. })) {
             core.hand_over().await;
             tracing::info!("stopping");
             port.cancel();
@@ -306,16 +363,32 @@ impl Node {
     }
 }
 
+/// Looks for room on a thread of its own, since the question may hang with the disk.
+fn watch_room(
+    disk: Disk,
+    folder: &std::path::Path,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let folder = folder.to_owned();
+    let look = move || {
+        while !stop.is_cancelled() {
+            disk.look(&folder);
+            rt::pause_thread(ROOM_EVERY);
+        }
+    };
+    std::thread::Builder::new().name("disk-room".into()).spawn(look).map(drop)
+}
+
 #[cfg(not(sim))]
-fn open_store(folder: std::path::PathBuf, stall: Stall) -> Result<Arc<dyn Store>, NodeError> {
+fn open_store(folder: std::path::PathBuf, disk: Disk) -> Result<Arc<dyn Store>, NodeError> {
     match crate::store::RocksStore::open(&folder) {
-        Ok(store) => Ok(Arc::new(StallingStore::new(store, stall))),
+        Ok(store) => Ok(Arc::new(WatchedStore::new(store, disk))),
         Err(cause) => Err(NodeError::Store { folder, cause }),
     }
 }
 
 /// A simulation gives [`Core`] the stores of its own disks.
 #[cfg(sim)]
-fn open_store(_folder: std::path::PathBuf, stall: Stall) -> Result<Arc<dyn Store>, NodeError> {
-    Ok(Arc::new(StallingStore::new(crate::store::MemoryStore::default(), stall)))
+fn open_store(_folder: std::path::PathBuf, disk: Disk) -> Result<Arc<dyn Store>, NodeError> {
+    Ok(Arc::new(WatchedStore::new(crate::store::MemoryStore::default(), disk)))
 }

@@ -70,20 +70,18 @@ impl Runtimes {
         }
     }
 
-    /// Ends what can be ended and waits for nothing, so that the process can exit while
-    /// threads hang in the kernel.
+    /// Ends what can be ended and waits for nothing, since threads may hang in the kernel.
     pub fn abandon(&self) {
         // Tasks go, and with them the ports and connections: peers see that this node is gone.
         self.client.token().cancel();
         self.raft.token().cancel();
         #[allow(clippy::mem_forget, reason = "a runtime that is dropped waits for its threads")]
         std::mem::forget(self.clone());
-        kill_later();
     }
 }
 
 /// Should the process hang even in `exit`, where libraries wait for their own threads.
-fn kill_later() {
+pub fn kill_later() {
     let killer = std::thread::Builder::new().name("last-resort".into()).spawn(|| {
         rt::pause_thread(EXIT_MAX);
         let _ = kill_process(getpid(), Signal::KILL);

@@ -10,14 +10,17 @@ use super::hand_over;
 use crate::clock;
 use crate::config::Timings;
 use crate::detector::introspect::{Condition, Core, Health, Limits, Sight, Step};
+use crate::limits;
 use crate::observe::events::{Change, Events};
 use crate::observe::metrics::Metrics;
 use crate::peer::link::Links;
 use crate::raft::Consensus;
+use crate::store::{Disk, Room};
 
 /// What the watch needs from the node.
 pub struct Parts {
     pub consensus: Consensus,
+    pub disk: Disk,
     pub links: Links,
     pub timings: Timings,
     pub health: Health,
@@ -79,6 +82,7 @@ impl Watch {
         let sight = Sight {
             leads: view.i_lead(),
             alone: view.voters().count() <= 1,
+            full: self.parts.disk.room() != Room::Enough,
             writing_since: consensus.writing_since(),
             acked: consensus.quorum_acked_at(),
         };
@@ -91,7 +95,17 @@ impl Watch {
         }
         match step {
             None => {}
-            Some(Step::HandOver { stalled }) => self.hand_over(stalled),
+            Some(Step::HandOver { stalled }) => {
+                tracing::warn!(
+                    elapsed_ms = clock::millis(stalled),
+                    "the disk of this node, which believes to lead, is stuck; another should lead"
+                );
+                self.hand_over("its disk is stuck");
+            }
+            Some(Step::HandOverFull) => {
+                tracing::warn!("the disk of this node, which leads, is full; another should lead");
+                self.hand_over("its disk is full");
+            }
             Some(Step::Exit { stalled }) => {
                 if let Some(exit) = self.exit.take() {
                     // Nobody hears it where the node is ending already.
@@ -108,6 +122,11 @@ impl Watch {
                 limit_ms = clock::millis(self.limits.hand_over),
                 "this node: {now}: a write of the Raft log does not end"
             ),
+            Condition::FullDisk => tracing::warn!(
+                limit_bytes = limits::DISK_LOW_BYTES,
+                "this node: full disk: free some space; without any it ends, and starts again when \
+                 there is some"
+            ),
             Condition::NoQuorum => tracing::warn!(
                 limit_ms = clock::millis(self.limits.quorum),
                 "this leader has no quorum: it answers writes and reads with 503"
@@ -118,16 +137,12 @@ impl Watch {
         self.parts.events.emit(self.parts.consensus.view().term, change);
     }
 
-    fn hand_over(&self, stalled: Duration) {
-        tracing::warn!(
-            elapsed_ms = clock::millis(stalled),
-            "the disk of this node, which believes to lead, is stuck; another should lead"
-        );
+    fn hand_over(&self, cause: &'static str) {
         let Parts { consensus, links, events, .. } = &self.parts;
         let rt = links.rt().clone();
         rt.spawn(
             "hand-over",
-            hand_over::off_stuck_disk(consensus.clone(), links.clone(), events.clone()),
+            hand_over::off_bad_disk(consensus.clone(), links.clone(), events.clone(), cause),
         );
     }
 }

@@ -295,7 +295,8 @@ impl StatusParts {
             NodeStatus::unknown(config.id.clone(), &config.advertise, &config.raft_advertise);
         own.mode = self.mode(consensus, &view);
         let condition = self.health.condition();
-        let disk_well = !matches!(condition, Condition::SlowDisk | Condition::StuckDisk);
+        let disk_well =
+            !matches!(condition, Condition::SlowDisk | Condition::StuckDisk | Condition::FullDisk);
         own.healthy = own.mode != Mode::Faulted && disk_well;
         own.condition = condition.to_string();
         if let Some(consensus) = consensus {

@@ -19,6 +19,7 @@ use crate::clock;
 use crate::ident::{LogPosition, NodeName, Term};
 use crate::peer::PeerError;
 use crate::peer::link::{Lane, Links};
+use crate::store::Room;
 use crate::view::{LeaderView, Member};
 
 pub const FITNESS: &str = "/raft/fitness";
@@ -49,6 +50,9 @@ pub struct Fitness {
     pub last_log: LogPosition,
     /// Age of its oldest unfinished write, in milliseconds; 0 where none is under way.
     pub stalled_ms: f64,
+    /// Its disk has little room, or none.
+    #[serde(default)]
+    pub disk_full: bool,
 }
 
 /// A hand-over that took place.
@@ -121,6 +125,7 @@ impl Consensus {
             leader: view.leader_member().map(|leader| leader.name.clone()),
             last_log,
             stalled_ms: age.map_or(0.0, clock::millis),
+            disk_full: self.disk.room() != Room::Enough,
         }
     }
 
@@ -248,6 +253,7 @@ fn unfit(answer: &Result<Fitness, PeerError>, ours: LogPosition) -> Option<Strin
         Ok(fitness) if fitness.stalled_ms > STALLED_MS_MAX => {
             Some(format!("its disk has not finished a write for {:.0} ms", fitness.stalled_ms))
         }
+        Ok(fitness) if fitness.disk_full => Some("its disk is full".to_owned()),
         Ok(fitness) => {
             let behind = ours.index.saturating_sub(fitness.last_log.index);
             (behind > BEHIND_MAX).then(|| {
@@ -315,7 +321,10 @@ mod tests {
     fn answered(number: u64, index: u64, stalled_ms: f64) -> Asked {
         let last_log = LogPosition { term: 3, index };
         let leader = Some("n1".parse().unwrap());
-        (voter(number), Ok(Fitness { term: Term(3), leader, last_log, stalled_ms }))
+        (
+            voter(number),
+            Ok(Fitness { term: Term(3), leader, last_log, stalled_ms, disk_full: false }),
+        )
     }
 
     fn silent(number: u64) -> Asked {
@@ -341,11 +350,18 @@ mod tests {
 
     #[test]
     fn who_is_silent_stalled_or_far_behind_is_passed_over() {
-        let asked = vec![silent(2), answered(3, 5000, 400.0), answered(4, 3999, 0.0)];
+        let mut full = answered(6, 5000, 0.0);
+        full.1.as_mut().unwrap().disk_full = true;
+        let asked = vec![silent(2), answered(3, 5000, 400.0), answered(4, 3999, 0.0), full];
         let with_one = [asked.clone(), vec![answered(5, 4000, 0.0)]].concat();
         assert_eq!(choose(with_one, None).unwrap(), ["n5"]);
         let error = choose(asked.clone(), None).unwrap_err().to_string();
-        for part in ["n2: n2 did not answer", "n3: its disk", "n4: its log is 1001 entries"] {
+        for part in [
+            "n2: n2 did not answer",
+            "n3: its disk",
+            "n4: its log is 1001 entries",
+            "n6: its disk is full",
+        ] {
             assert!(error.contains(part), "{error}");
         }
         for (to, part) in [("n2", "300 ms"), ("n3", "400 ms"), ("n4", "1001 entries behind")] {

@@ -48,7 +48,7 @@ use crate::peer::link::{Lane, Links};
 use crate::rt::RaftRt;
 #[cfg(sim)]
 use crate::sim::sabotage::{self, Bug};
-use crate::store::{Store, StoreError};
+use crate::store::{Disk, Store, StoreError};
 use crate::view::{LeaderView, Member};
 
 /// Between two questions to a founder that is still starting.
@@ -90,6 +90,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub links: Links,
     pub metrics: Arc<Metrics>,
+    /// Below the store.
+    pub disk: Disk,
 }
 
 /// A running member of the cluster. Cheap to clone.
@@ -107,6 +109,7 @@ pub struct Consensus {
     handing_over: hand_over::UnderWay,
     writer: log_writer::LogWriter,
     log: log_store::LogView,
+    disk: Disk,
 }
 
 impl Consensus {
@@ -118,8 +121,8 @@ impl Consensus {
         parts: Parts,
         views: watch::Sender<Arc<LeaderView>>,
     ) -> Result<Self, StartError> {
-        let Parts { me, cluster, cluster_name, timings, snapshots, rt, store, links, metrics } =
-            parts;
+        let Parts { me, cluster, cluster_name, timings, snapshots, .. } = parts;
+        let Parts { rt, store, links, metrics, disk, .. } = parts;
         let options = Arc::new(options::options(&cluster_name, &timings, &snapshots)?);
         let writer = log_writer::LogWriter::start(Arc::clone(&store), Arc::clone(&metrics))?;
         let ballots = ballots::Ballots::new(me.0);
@@ -152,6 +155,7 @@ impl Consensus {
             handing_over: hand_over::UnderWay::default(),
             writer,
             log: log_view,
+            disk,
         };
         rt.spawn_until_stop("membership changes", consensus.clone().keep_changes_finished());
         Ok(consensus)

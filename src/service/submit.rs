@@ -313,7 +313,8 @@ async fn put_here(consensus: &Consensus, record: Record) -> Result<Submitted, Pr
 async fn hopeless(health: &Health, leads: bool, needs_disk: bool) -> Condition {
     let mut conditions = health.subscribe();
     let hopeless = |condition: &Condition| match condition {
-        Condition::Well | Condition::SlowDisk => false,
+        // One that is full says so by the write that fails.
+        Condition::Well | Condition::SlowDisk | Condition::FullDisk => false,
         Condition::StuckDisk => leads || needs_disk,
         Condition::NoQuorum => leads,
     };

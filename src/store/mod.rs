@@ -4,23 +4,26 @@
 //! for real nodes, and memory for tests and simulation, where a crash loses what
 //! was not made durable. Begin with the traits.
 
+mod disk;
 mod memory;
 #[cfg(not(sim))]
 mod rocks;
-mod stall;
 
 use std::ops::ControlFlow;
 
+pub use disk::{Disk, Room, WatchedStore};
 pub use memory::MemoryStore;
 #[cfg(not(sim))]
 pub use rocks::RocksStore;
-pub use stall::{Stall, StallingStore};
 
 /// A store failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     #[error("the disk failed: {0}")]
     Io(String),
+    /// There was no room. Nothing is known of what reached the disk.
+    #[error("the disk is full: {0}")]
+    Full(String),
     #[error("the data folder's store is locked by another process: {0}")]
     Locked(String),
     #[error("{what} in the store is damaged: {cause}")]
@@ -36,7 +39,12 @@ impl StoreError {
 
 impl From<StoreError> for std::io::Error {
     fn from(error: StoreError) -> Self {
-        Self::other(error)
+        match &error {
+            StoreError::Full(_) => Self::new(std::io::ErrorKind::StorageFull, error),
+            StoreError::Io(_) | StoreError::Locked(_) | StoreError::Corrupt { .. } => {
+                Self::other(error)
+            }
+        }
     }
 }
 

@@ -27,6 +27,10 @@ impl From<rocksdb::Error> for StoreError {
             _ if error.as_ref().contains("lock") && error.as_ref().contains("LOCK") => {
                 Self::Locked(error.into_string())
             }
+            // RocksDB's own words for its status code of that, which the binding does not give.
+            _ if error.as_ref().contains("No space left on device") => {
+                Self::Full(error.into_string())
+            }
             _ => Self::Io(error.into_string()),
         }
     }

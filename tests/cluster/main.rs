@@ -9,6 +9,7 @@ mod deposed;
 mod drills;
 mod failover;
 mod formation;
+mod full_disk;
 mod hand_over;
 mod lone;
 mod mistakes;

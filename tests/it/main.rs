@@ -6,6 +6,7 @@
 mod analyze;
 mod cli;
 mod config;
+mod drill_doubles;
 mod generated;
 mod lexer;
 mod reader;

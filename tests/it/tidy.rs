@@ -41,6 +41,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rand", &["src/raft/sim_runtime.rs"]),
     ("rocksdb", &["src/store/rocks.rs"]),
     ("serde_yaml", &["src/config/"]),
+    ("todc_utils", &["src/drill/linear.rs"]),
     ("tracing_subscriber", &["src/observe/log.rs"]),
     ("ttf_parser", &["src/plot/"]),
     ("ureq", &["src/client/"]),

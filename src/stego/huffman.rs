@@ -365,11 +365,6 @@ impl Coder {
         Self { head: block_head(&lengths[..used]), pairs, singles, lengths: matches }
     }
 
-    /// True for a code of literals and runs of zeros.
-    pub fn has_runs(&self) -> bool {
-        self.lengths.is_some()
-    }
-
     /// Appends to `out` one block of `bytes` that is not the last of its stream, and an
     /// empty stored block, after which the stream is at a whole byte.
     pub fn encode(&self, bytes: &[u8], out: &mut Vec<u8>) {

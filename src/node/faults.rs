@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::{mpsc, watch};
 
-use super::hand_over;
+use super::{hand_over, members};
 use crate::api::cluster::{Direction, FailRequest, FaultAction};
 use crate::config::PeerConfig;
 use crate::http::PauseGate;
@@ -71,6 +71,7 @@ pub async fn operate(
             Operation::TransferLeader(request) => {
                 hand_over::transfer(request, &late, &links, &faults.events).await
             }
+            Operation::Members(request) => members::change(request, &late, &links).await,
         };
         let begun = result.is_ok();
         // The operator may have hung up; what he asked for is done all the same.
@@ -96,6 +97,7 @@ impl Faults {
         }
         let done = match request.action {
             FaultAction::Crash => "crashing now".into(),
+            FaultAction::Terminate => "stopping now, as by SIGTERM".into(),
             FaultAction::Freeze => {
                 let ms = request.duration_ms.unwrap_or(FREEZE_DEFAULT_MS);
                 if ms > FREEZE_MAX_MS {
@@ -180,6 +182,7 @@ fn thaw_later(ms: u64) -> Result<(), OperateError> {
 async fn end_process(action: FaultAction) {
     let signal = match action {
         FaultAction::Crash => Signal::KILL,
+        FaultAction::Terminate => Signal::TERM,
         FaultAction::Freeze => Signal::STOP,
         FaultAction::Pause
         | FaultAction::Isolate

@@ -5,6 +5,8 @@ mod core;
 mod faults;
 mod hand_over;
 mod leadership;
+mod members;
+pub mod recover;
 mod runtimes;
 mod self_watch;
 mod solo;
@@ -32,7 +34,7 @@ use crate::pool::Pool;
 use crate::raft;
 use crate::rt;
 use crate::service::operate::Operator;
-use crate::service::{RequestStats, Service, ServiceParts};
+use crate::service::{About, RequestStats, Service, ServiceParts};
 use crate::stego;
 use crate::store::{Stall, StallingStore, Store, StoreError};
 use runtimes::Runtimes;
@@ -76,6 +78,12 @@ pub enum NodeError {
         folder.display(), stalled.as_millis()
     )]
     DiskStuck { folder: std::path::PathBuf, stalled: Duration, limit_ms: u64 },
+    /// An operator removed it from its cluster.
+    #[error(
+        "this node was removed from its cluster (stegcluster members remove); to add it again, \
+         start it with an empty data folder instead of {}", folder.display()
+    )]
+    Removed { folder: std::path::PathBuf },
     /// It ran, and had to stop: it must not vote on what it cannot trust.
     #[error("this node had to stop: {0}")]
     Failed(String),
@@ -92,6 +100,7 @@ impl NodeError {
             | Self::Formation(_)
             | Self::Raft(_)
             | Self::DiskStuck { .. }
+            | Self::Removed { .. }
             | Self::Failed(_) => false,
         }
     }
@@ -274,6 +283,11 @@ impl Node {
             status,
             operator,
             events: self.core.events,
+            about: About {
+                settings: config.shared_settings(),
+                data_dir: std::path::absolute(&config.data_dir)
+                    .unwrap_or_else(|_| config.data_dir.clone()),
+            },
         });
         let clients = ServeLimits {
             connections_max: limits::CLIENT_CONNECTIONS_MAX,

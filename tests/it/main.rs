@@ -9,4 +9,5 @@ mod config;
 mod generated;
 mod lexer;
 mod reader;
+mod said;
 mod tidy;

@@ -19,11 +19,17 @@ _stegcluster() {
             stegcluster,analyze)
                 cmd="stegcluster__subcmd__analyze"
                 ;;
+            stegcluster,backup)
+                cmd="stegcluster__subcmd__backup"
+                ;;
             stegcluster,bench)
                 cmd="stegcluster__subcmd__bench"
                 ;;
             stegcluster,capacity)
                 cmd="stegcluster__subcmd__capacity"
+                ;;
+            stegcluster,doctor)
+                cmd="stegcluster__subcmd__doctor"
                 ;;
             stegcluster,embed)
                 cmd="stegcluster__subcmd__embed"
@@ -37,8 +43,17 @@ _stegcluster() {
             stegcluster,kill-leader)
                 cmd="stegcluster__subcmd__kill__subcmd__leader"
                 ;;
+            stegcluster,members)
+                cmd="stegcluster__subcmd__members"
+                ;;
             stegcluster,records)
                 cmd="stegcluster__subcmd__records"
+                ;;
+            stegcluster,recover)
+                cmd="stegcluster__subcmd__recover"
+                ;;
+            stegcluster,restore)
+                cmd="stegcluster__subcmd__restore"
                 ;;
             stegcluster,serve)
                 cmd="stegcluster__subcmd__serve"
@@ -49,8 +64,29 @@ _stegcluster() {
             stegcluster,transfer-leader)
                 cmd="stegcluster__subcmd__transfer__subcmd__leader"
                 ;;
+            stegcluster,verify)
+                cmd="stegcluster__subcmd__verify"
+                ;;
             stegcluster__subcmd__bench,compare)
                 cmd="stegcluster__subcmd__bench__subcmd__compare"
+                ;;
+            stegcluster__subcmd__members,add)
+                cmd="stegcluster__subcmd__members__subcmd__add"
+                ;;
+            stegcluster__subcmd__members,list)
+                cmd="stegcluster__subcmd__members__subcmd__list"
+                ;;
+            stegcluster__subcmd__members,promote)
+                cmd="stegcluster__subcmd__members__subcmd__promote"
+                ;;
+            stegcluster__subcmd__members,remove)
+                cmd="stegcluster__subcmd__members__subcmd__remove"
+                ;;
+            stegcluster__subcmd__members,replace)
+                cmd="stegcluster__subcmd__members__subcmd__replace"
+                ;;
+            stegcluster__subcmd__records,export)
+                cmd="stegcluster__subcmd__records__subcmd__export"
                 ;;
             stegcluster__subcmd__records,get)
                 cmd="stegcluster__subcmd__records__subcmd__get"
@@ -65,7 +101,7 @@ _stegcluster() {
 
     case "${cmd}" in
         stegcluster)
-            opts="-h -V --help --version serve status kill-leader transfer-leader bench failover-drill embed extract capacity records analyze"
+            opts="-h -V --help --version serve status doctor kill-leader members recover transfer-leader bench failover-drill embed extract capacity verify records backup restore analyze"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -85,6 +121,32 @@ _stegcluster() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__backup)
+            opts="-o -f -h --servers --out --force --stale --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -197,7 +259,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__capacity)
-            opts="-h --servers --cover --passphrase --json --help"
+            opts="-h --servers --offline --cover --passphrase --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -218,8 +280,54 @@ _stegcluster() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        stegcluster__subcmd__doctor)
+            opts="-h --servers --id --peers --config --listen --raft-listen --data-dir --timeout-ms --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --raft-listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout-ms)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         stegcluster__subcmd__embed)
-            opts="-o -h --servers --out --cover --method --bits --passphrase-file --id --keep-metadata --report --json --help"
+            opts="-o -f -h --servers --offline --out --force --cover --method --bits --passphrase-file --id --keep-metadata --report --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -265,7 +373,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__extract)
-            opts="-o -h --servers --out --passphrase-file --json --help"
+            opts="-o -f -h --servers --offline --out --force --passphrase-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -389,13 +497,21 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__kill__subcmd__leader)
-            opts="-h --servers --json --timeout-ms --help"
+            opts="-h --servers --signal --wait --stop-ms --json --timeout-ms --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --signal)
+                    COMPREPLY=($(compgen -W "kill term stop" -- "${cur}"))
+                    return 0
+                    ;;
+                --stop-ms)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -410,13 +526,163 @@ _stegcluster() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        stegcluster__subcmd__records)
-            opts="-h --help list get"
+        stegcluster__subcmd__members)
+            opts="-h --help list add remove promote replace"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__members__subcmd__add)
+            opts="-h --servers --timeout-s --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout-s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__members__subcmd__list)
+            opts="-h --servers --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__members__subcmd__promote)
+            opts="-h --servers --timeout-s --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout-s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__members__subcmd__remove)
+            opts="-h --servers --timeout-s --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout-s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__members__subcmd__replace)
+            opts="-h --servers --timeout-s --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout-s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__records)
+            opts="-h --help list get export"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__records__subcmd__export)
+            opts="-o -f -h --servers --out --force --after --stale --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -458,6 +724,46 @@ _stegcluster() {
                     return 0
                     ;;
                 --after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__recover)
+            opts="-h --data-dir --majority-is-lost --dry-run --backup --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backup)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__restore)
+            opts="-h --servers --dry-run --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --servers)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -539,13 +845,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__status)
-            opts="-h --servers --json --timeout-ms --help"
+            opts="-w -h --servers --watch --interval-ms --json --timeout-ms --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval-ms)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -576,6 +886,24 @@ _stegcluster() {
                     return 0
                     ;;
                 --json)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__verify)
+            opts="-h --servers --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --servers)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

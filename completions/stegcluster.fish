@@ -28,14 +28,20 @@ complete -c stegcluster -n "__fish_stegcluster_needs_command" -s h -l help -d 'P
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -s V -l version -d 'Print version'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "serve" -d 'Run a node'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "status" -d 'Show the cluster: who leads, who is up, and how many nodes it can still lose'
-complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "kill-leader" -d 'Crash the leader, wait for the new one, and show how long it took'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "doctor" -d 'Find what is wrong with this machine or with the cluster, and what to do'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "kill-leader" -d 'Lose the leader on purpose, wait for the next one, and show what happened in between'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "members" -d 'List, add, remove, promote or replace members of the cluster'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "recover" -d 'Make a cluster of one out of a node whose cluster lost its majority for good'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "transfer-leader" -d 'Hand leadership to another node, without a failed request'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "bench" -d 'Load the cluster and report latencies, errors and the longest gap'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "failover-drill" -d 'Inflict faults under load, again and again, and account for every acknowledged record'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "embed" -d 'Hide a file in a picture; the embed is entered in the ledger'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "extract" -d 'Get the file back that is hidden in a picture'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "capacity" -d 'Show how much a picture can hide, by each method'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "verify" -d 'Tell whether pictures are in the ledger: who made each, when, by which method'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "records" -d 'Read the ledger: who embedded what, when, with which digest'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "backup" -d 'Write the whole ledger, as of one moment, into a file'
+complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "restore" -d 'Enter the records of a backup in the ledger of a running cluster'
 complete -c stegcluster -n "__fish_stegcluster_needs_command" -f -a "analyze" -d 'Estimate how much is hidden in the lowest bits of pictures, as a steganalyst would'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l id -d 'This node\'s name [default: n1]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l peers -d 'All nodes by client address, this one included or not; the Raft port is the client port less 3080 unless given after a slash' -r
@@ -55,15 +61,58 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l superv
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l print-config -d 'Print the whole configuration as a cluster.yaml, with each value\'s source, and stop'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l supervised -d 'The node below `--supervise`'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -l interval-ms -d 'With --watch: milliseconds between two looks' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -l timeout-ms -d 'Milliseconds to wait for each server' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -s w -l watch -d 'Keep showing it, until q or Ctrl-C is pressed'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -l json -d 'Print JSON instead of the table'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l timeout-ms -d 'Milliseconds to wait for the new leader' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l json -d 'Print JSON instead of a sentence'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l id -d 'The node of this machine [default: n1]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l peers -d 'All nodes by client address, as for serve' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l config -d 'The cluster.yaml of this machine [default: ./cluster.yaml, if it is there]' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l listen -d 'Where the node of this machine listens for clients' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l raft-listen -d 'Where it listens for the other nodes' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l data-dir -d 'Its data folder' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l timeout-ms -d 'Milliseconds to wait for each node' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l json -d 'Print JSON instead of text'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l signal -d 'How the leader is lost: kill (SIGKILL), term (SIGTERM) or stop (SIGSTOP)' -r -f -a "kill\t''
+term\t''
+stop\t''"
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l stop-ms -d 'With --signal stop: milliseconds until it goes on' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l timeout-ms -d 'Milliseconds to wait for the new leader, and with --wait for the old one' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l wait -d 'Also wait until the old leader is back and has caught up'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l json -d 'Print JSON instead of the timeline'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and not __fish_seen_subcommand_from list add remove promote replace" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and not __fish_seen_subcommand_from list add remove promote replace" -f -a "list" -d 'List the members and the nodes that are only configured'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and not __fish_seen_subcommand_from list add remove promote replace" -f -a "add" -d 'Wait for a new node, and show how it becomes a voter'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and not __fish_seen_subcommand_from list add remove promote replace" -f -a "remove" -d 'Take a node out of the cluster, for good; a leader hands over first'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and not __fish_seen_subcommand_from list add remove promote replace" -f -a "promote" -d 'Make a learner a voter, where it did not become one by itself'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and not __fish_seen_subcommand_from list add remove promote replace" -f -a "replace" -d 'Add a new node, then remove an old one: there are never fewer voters than before'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from list" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from list" -l json -d 'Print JSON instead of a table'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from add" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from add" -l timeout-s -d 'Seconds to wait until it is a voter' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from remove" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from remove" -l timeout-s -d 'Seconds to wait until it is done' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from promote" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from promote" -l timeout-s -d 'Seconds to wait until it is done' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from promote" -s h -l help -d 'Print help'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from replace" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from replace" -l timeout-s -d 'Seconds to wait for each of the two' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from replace" -s h -l help -d 'Print help'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -l data-dir -d 'The survivor\'s data folder; of several survivors, that of the one with the newest log' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -l backup -d 'Where to copy the folder first [default: beside it, DIR.before-recover-SECONDS]' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -l majority-is-lost -d 'Do it: the majority will never come back'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -l dry-run -d 'Only say what would be done, and end with 0 if it could be'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l to -d 'The node that shall lead [default: the one whose log is most current]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l json -d 'Write a report as JSON to this file, `-` for standard output' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -113,39 +162,63 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" 
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l evidence -d 'Where history, ledgers and logs are kept if a record is lost, doubled or read stale' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l keep -d 'Leave the temporary folder of own nodes, with their logs, and say where it is'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -s o -l out -d 'Where to write the picture (a PNG)' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -s o -l out -d 'Where to write the picture (a PNG); `-` is standard output. For several secrets a folder that is there, in which each picture is called like its secret, with .png behind' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l cover -d 'The picture to hide it in; the node\'s own if not given' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l method -d 'lsb (in the lowest bits, in order; fastest), spread (all over the picture, by key) or adaptive (where the picture\'s texture hides it best); by default adaptive with a passphrase and lsb without' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l bits -d 'Low bits of each colour sample to use, 1 to 4; more than 1 for lsb only' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l passphrase-file -d 'Encrypt with the passphrase on the first line of this file' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l id -d 'The record\'s id, to repeat an embed whose outcome is unknown' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l offline -d 'Work in this process, without a server; nothing is entered in a ledger'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -s f -l force -d 'Overwrite what is there'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l keep-metadata -d 'Keep the cover\'s texts, camera notes (such as the place) and dates, which are left out otherwise'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l report -d 'Also say what was changed, and what a steganalyst would find in the picture'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l json -d 'Print the answer as JSON, without the picture'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -s h -l help -d 'Print help'
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -s o -l out -d 'Where to write the file' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -s o -l out -d 'Where to write the file; `-` is standard output. For several pictures a folder that is there, in which each file is called like its picture, without .png' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l passphrase-file -d 'Decrypt with the passphrase on the first line of this file' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l offline -d 'Work in this process, without a server; nothing is entered in a ledger'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -s f -l force -d 'Overwrite what is there'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l json -d 'Print the answer as JSON, without the file'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -s h -l help -d 'Print help'
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l cover -d 'The picture; the node\'s own if not given' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l cover -d 'The picture; the node\'s own if not given. `-` is standard input, patterns such as \'*.jpg\' are looked up' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l offline -d 'Work in this process, without a server; nothing is entered in a ledger'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l passphrase -d 'For a secret with a passphrase'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l json -d 'Print JSON instead of a table'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -s h -l help -d 'Print help'
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get" -s h -l help -d 'Print help'
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get" -f -a "list" -d 'List records in the order of their ids'
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get" -f -a "get" -d 'Show one record'
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand verify" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand verify" -l json -d 'Print one line of JSON for each picture'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get export" -s h -l help -d 'Print help'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get export" -f -a "list" -d 'List records in the order of their ids'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get export" -f -a "get" -d 'Show one record'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get export" -f -a "export" -d 'Write every record as a line of JSON'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l limit -d 'Most records to list' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l after -d 'Begin after this id' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l all -d 'List every record'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l stale -d 'Whatever the first node that answers has, also without a quorum'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l json -d 'Print JSON instead of a table'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from get" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from get" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from get" -l json -d 'Print JSON instead of a table'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from export" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from export" -s o -l out -d 'Where to write' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from export" -l after -d 'Begin after this id' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from export" -s f -l force -d 'Overwrite what is there'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from export" -l stale -d 'Whatever the first node that answers has, also without a quorum'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand backup" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand backup" -s o -l out -d 'Where to write it' -r -F
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand backup" -s f -l force -d 'Overwrite what is there'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand backup" -l stale -d 'Whatever the first node that answers has, also without a quorum'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand backup" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand restore" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand restore" -l dry-run -d 'Only check the file'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand restore" -l json -d 'Print JSON instead of a sentence'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand analyze" -l json -d 'Print JSON instead of a table, with the estimates of each colour channel'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand analyze" -s h -l help -d 'Print help (see more with \'--help\')'

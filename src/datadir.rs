@@ -124,6 +124,21 @@ impl DataDir {
         Ok(Self { path: path.to_owned(), _lock: lock, identity: Mutex::new(identity) })
     }
 
+    /// What the folder's `identity.json` says, without a lock and without a change; `None`
+    /// where there is none.
+    ///
+    /// # Errors
+    /// Newer, damaged or unreadable.
+    pub fn peek(path: &Path) -> Result<Option<Identity>, DataDirError> {
+        let found = load_json::<serde_json::Value>(&path.join(IDENTITY_FILE))?;
+        found.map(|found| parse_identity(path, found)).transpose()
+    }
+
+    /// The process that has the folder, as its lock file names it; `None` where nobody has it.
+    pub fn holder(path: &Path) -> Option<String> {
+        files::holder(path)
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -173,16 +188,29 @@ impl DataDir {
     }
 }
 
+/// Room on a file system, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// For a user without privileges.
+    pub free: u64,
+    pub total: u64,
+}
+
+/// Room on the file system that holds `path`, or that would: of the nearest folder above that
+/// is there. `None` where the system does not say. May wait for the disk.
+pub fn space(path: &Path) -> Option<Space> {
+    let there = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    let stat = rustix::fs::statvfs(there).ok()?;
+    Some(Space { free: stat.f_bavail * stat.f_frsize, total: stat.f_blocks * stat.f_frsize })
+}
+
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError {
     let path = path.to_owned();
     move |cause| DataDirError::Io { action, path, cause }
 }
 
-fn read_identity(
-    path: &Path,
-    found: serde_json::Value,
-    node: &NodeName,
-) -> Result<Identity, DataDirError> {
+fn parse_identity(path: &Path, found: serde_json::Value) -> Result<Identity, DataDirError> {
     // The format first: a newer identity may have any shape.
     let format = found.get("format").and_then(serde_json::Value::as_u64);
     if let Some(format) = format.and_then(|format| u32::try_from(format).ok())
@@ -190,9 +218,18 @@ fn read_identity(
     {
         return Err(DataDirError::NewerFormat { path: path.to_owned(), found: format });
     }
-    let identity: Identity = serde_json::from_value(found).map_err(|cause| {
-        DataDirError::Damaged { path: path.join(IDENTITY_FILE), cause: cause.to_string() }
-    })?;
+    serde_json::from_value(found).map_err(|cause| DataDirError::Damaged {
+        path: path.join(IDENTITY_FILE),
+        cause: cause.to_string(),
+    })
+}
+
+fn read_identity(
+    path: &Path,
+    found: serde_json::Value,
+    node: &NodeName,
+) -> Result<Identity, DataDirError> {
+    let identity = parse_identity(path, found)?;
     if identity.node != *node {
         let (owner, node) = (identity.node, node.clone());
         return Err(DataDirError::OtherNode { path: path.to_owned(), owner, node });

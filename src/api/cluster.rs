@@ -1,8 +1,10 @@
 //! The cluster's state as clients see it, and the bodies of the admin calls.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::ident::{ClusterUuid, NodeName};
+use crate::ident::{ClusterUuid, LogPosition, NodeName, RecordId};
 
 /// A node's part in Raft, spelled as the guide's `jq` lines expect it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +101,19 @@ pub struct NodeStatus {
     pub lag: u64,
     /// Milliseconds since the reporting node last heard of it; 0 for itself.
     pub last_contact_ms: Option<f64>,
+    /// Round trip of the reporting node's last question to its Raft port, in milliseconds,
+    /// with the time that the other took to answer; `None` for itself.
+    #[serde(default)]
+    pub rtt_ms: Option<f64>,
+    /// Why the reporting node's last question to its Raft port went unanswered.
+    #[serde(default)]
+    pub trouble: Option<String>,
+    /// The last entry of its log.
+    #[serde(default)]
+    pub last_log: LogPosition,
+    /// Without a leader: who denied it a vote, or a pre-vote, when it last asked, and why.
+    #[serde(default)]
+    pub denied: Vec<Denial>,
     /// On the leader: milliseconds since a quorum last acknowledged it.
     pub quorum_ack_ms: Option<f64>,
     pub fsync_p99_ms: Option<f64>,
@@ -132,6 +147,26 @@ pub struct NodeStatus {
     pub version: String,
 }
 
+/// A vote that a candidate did not get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denial {
+    /// The voter.
+    pub by: NodeName,
+    /// The term that was asked for.
+    pub term: u64,
+    /// False where it gave no answer at all.
+    pub answered: bool,
+    /// In words, such as `its log is newer`.
+    pub cause: String,
+}
+
+impl std::fmt::Display for Denial {
+    /// To be read after the voter's name and before the candidate's: `denied`, `gave no vote to`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(if self.answered { "denied" } else { "gave no vote to" })
+    }
+}
+
 impl NodeStatus {
     /// A node of which nothing is known but where it should be.
     pub fn unknown(id: NodeName, http_addr: &str, raft_addr: &str) -> Self {
@@ -153,6 +188,10 @@ impl NodeStatus {
             applied: 0,
             lag: 0,
             last_contact_ms: None,
+            rtt_ms: None,
+            trouble: None,
+            last_log: LogPosition::default(),
+            denied: Vec::new(),
             quorum_ack_ms: None,
             fsync_p99_ms: None,
             write_age_ms: None,
@@ -176,6 +215,24 @@ pub fn split_addr(addr: &str) -> (String, u16) {
     let (host, port) = addr.rsplit_once(':').unwrap_or((addr, "0"));
     let host = host.trim_start_matches('[').trim_end_matches(']');
     (host.to_owned(), port.parse().unwrap_or(0))
+}
+
+/// Answer to `GET /cluster/node`: what one node runs with, and what its machine gives it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeReport {
+    pub node: Option<NodeName>,
+    pub version: String,
+    /// Milliseconds since the Unix epoch, by its clock, when it answered.
+    pub time_ms: u64,
+    /// Settings that must be equal on all nodes, by their keys in `cluster.yaml`. `nodes` is
+    /// every node that it knows by configuration, itself included.
+    pub settings: BTreeMap<String, String>,
+    pub data_dir: String,
+    /// Free for this user on the file system of the data folder, and its size.
+    pub disk_free_bytes: Option<u64>,
+    pub disk_bytes: Option<u64>,
+    /// Files and sockets that the process may have open; `None`: no limit.
+    pub open_files_max: Option<u64>,
 }
 
 /// A fault on purpose, for drills.
@@ -270,6 +327,35 @@ impl FailRequest {
 pub struct TransferRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<NodeName>,
+}
+
+/// What is to become of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MembersAction {
+    /// Out of the cluster, for good.
+    Remove,
+    /// From learner to voter.
+    Promote,
+}
+
+/// Body of `POST /admin/members`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MembersRequest {
+    pub action: MembersAction,
+    pub node: NodeName,
+}
+
+/// Answer to `POST /admin/records`: what became of the records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreResponse {
+    /// New in the ledger.
+    pub added: u64,
+    /// There already, the same to the byte.
+    pub present: u64,
+    /// Ids that the ledger holds with other contents; those stay.
+    pub conflicts: Vec<RecordId>,
 }
 
 /// Answer to the admin calls.

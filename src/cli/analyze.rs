@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{embed, exit, output};
+use super::{exit, files, output};
 use crate::api::analysis::{Analysis, Estimates, Verdict};
 use crate::stego;
 
@@ -68,7 +68,7 @@ pub fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
 
 fn analyze(file: &Path) -> anyhow::Result<Analysis> {
     use anyhow::Context as _;
-    let bytes = embed::read(file)?;
+    let bytes = files::read(file)?;
     stego::analyze(&bytes).with_context(|| file.display().to_string())
 }
 

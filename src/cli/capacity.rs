@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use super::embed::read;
-use super::servers::{ServersArgs, code_of};
+use super::files::{expand, read};
+use super::worker::{WorkerArgs, complain};
 use super::{exit, output};
 use crate::api::codec::CapacityResponse;
 
@@ -13,13 +12,15 @@ use crate::api::codec::CapacityResponse;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   stegcluster capacity
-  stegcluster capacity --cover photo.jpg --passphrase")]
+  stegcluster capacity --cover photo.jpg --passphrase
+  stegcluster capacity --offline --cover '*.jpg'")]
 pub struct CapacityArgs {
     #[command(flatten)]
-    servers: ServersArgs,
-    /// The picture; the node's own if not given
-    #[arg(long, value_name = "FILE")]
-    cover: Option<PathBuf>,
+    worker: WorkerArgs,
+    /// The picture; the node's own if not given. `-` is standard input, patterns such as '*.jpg'
+    /// are looked up
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    cover: Vec<PathBuf>,
     /// For a secret with a passphrase
     #[arg(long)]
     passphrase: bool,
@@ -33,14 +34,27 @@ pub struct CapacityArgs {
 /// # Errors
 /// The picture could not be read, or Ctrl-C not be caught.
 pub fn run(args: CapacityArgs) -> anyhow::Result<ExitCode> {
-    let (client, _) = args.servers.client(Duration::from_secs(60))?;
-    let cover = args.cover.as_deref().map(read).transpose()?;
-    let answer = match client.capacity(0, cover.as_deref(), args.passphrase) {
-        Ok(answer) => answer.value,
-        Err(error) => return Ok(output::fail(code_of(&error), &error)),
-    };
-    output::print(&if args.json { output::json(&answer)? } else { table(&answer) });
-    Ok(ExitCode::from(exit::OK))
+    let worker = args.worker.worker()?;
+    let covers = expand(&args.cover)?;
+    // None given: the node's own.
+    let covers: Vec<Option<&PathBuf>> =
+        if covers.is_empty() { vec![None] } else { covers.iter().map(Some).collect() };
+    let mut code = exit::OK;
+    for cover in &covers {
+        let bytes = cover.map(|cover| read(cover)).transpose()?;
+        let name = cover.map_or("the node's own cover".into(), |cover| cover.display().to_string());
+        match worker.capacity(bytes.as_deref(), args.passphrase) {
+            Ok(answer) if args.json => output::print(&output::json(&answer)?),
+            Ok(answer) => {
+                if covers.len() > 1 {
+                    output::print(&format!("{name}: "));
+                }
+                output::print(&table(&answer));
+            }
+            Err(error) => code = complain(&name, &error),
+        }
+    }
+    Ok(ExitCode::from(code))
 }
 
 fn table(answer: &CapacityResponse) -> String {

@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
-use super::servers::{ServersArgs, code_of};
+use super::files::{self, check_free, expand, is_std, read, targets};
+use super::worker::{Embedded, WorkerArgs, complain};
 use super::{analyze, exit, output};
 use crate::api::analysis::Quality;
 use crate::client::EmbedRequest;
@@ -22,16 +20,22 @@ use crate::record::Method;
   stegcluster embed letter.pdf --out holiday.png
   stegcluster embed letter.pdf --cover photo.jpg --passphrase-file key.txt --out holiday.png
   stegcluster embed letter.pdf --method lsb --bits 2 --out holiday.png
-  stegcluster embed letter.pdf --cover photo.jpg --report --out holiday.png")]
+  stegcluster embed letter.pdf --cover photo.jpg --report --out holiday.png
+  stegcluster embed --offline 'letters/*.pdf' --out pictures/
+  tar cz letters | stegcluster embed - --cover photo.jpg --out - > holiday.png")]
 pub struct EmbedArgs {
     #[command(flatten)]
-    servers: ServersArgs,
-    /// The file to hide
-    #[arg(value_name = "SECRET")]
-    secret: PathBuf,
-    /// Where to write the picture (a PNG)
+    worker: WorkerArgs,
+    /// The file to hide, or several; `-` is standard input, patterns such as '*.pdf' are looked up
+    #[arg(value_name = "SECRET", required = true)]
+    secrets: Vec<PathBuf>,
+    /// Where to write the picture (a PNG); `-` is standard output. For several secrets a folder
+    /// that is there, in which each picture is called like its secret, with .png behind
     #[arg(long, short, value_name = "FILE")]
     out: PathBuf,
+    /// Overwrite what is there
+    #[arg(long, short)]
+    force: bool,
     /// The picture to hide it in; the node's own if not given
     #[arg(long, value_name = "FILE")]
     cover: Option<PathBuf>,
@@ -61,56 +65,79 @@ pub struct EmbedArgs {
     json: bool,
 }
 
-/// Embeds, and writes the picture.
+/// Embeds, and writes the pictures.
 ///
 /// # Errors
 /// A file could not be read or written, or Ctrl-C not be caught.
 pub fn run(args: EmbedArgs) -> anyhow::Result<ExitCode> {
-    let (client, _) = args.servers.client(Duration::from_secs(60))?;
-    let secret = read(&args.secret)?;
+    let secrets = expand(&args.secrets)?;
+    let targets = targets(&secrets, &args.out, |name| format!("{name}.png"))?;
+    anyhow::ensure!(
+        args.id.is_none() || secrets.len() == 1,
+        "--id names one record, and {} secrets are given",
+        secrets.len()
+    );
+    targets.iter().try_for_each(|target| check_free(target, args.force))?;
+    let worker = args.worker.worker()?;
     let cover = args.cover.as_deref().map(read).transpose()?;
     let passphrase = passphrase(args.passphrase_file.as_ref())?;
-    let id = args.id.unwrap_or_else(|| clock::fresh_time_ordered_uuid().into());
-    let request = EmbedRequest {
-        secret: &secret,
-        cover: cover.as_deref(),
-        passphrase: passphrase.as_deref(),
-        method: args.method,
-        bits: args.bits,
-        keep_metadata: args.keep_metadata,
-        report: args.report,
-    };
-    let mut answer = match client.embed(0, &id, &request) {
-        Ok(answer) => answer,
-        Err(error) => {
-            if error.outcome_unknown {
-                output::complain(&format!("it may have been done; repeat it with --id {id}"));
+    let mut code = exit::OK;
+    for (secret, target) in secrets.iter().zip(&targets) {
+        let bytes = read(secret)?;
+        let id = args.id.clone().unwrap_or_else(|| clock::fresh_time_ordered_uuid().into());
+        let request = EmbedRequest {
+            secret: &bytes,
+            cover: cover.as_deref(),
+            passphrase: passphrase.as_deref(),
+            method: args.method,
+            bits: args.bits,
+            keep_metadata: args.keep_metadata,
+            report: args.report,
+        };
+        match worker.embed(&id, &request) {
+            Ok(embedded) => {
+                files::write(target, &embedded.png, args.force)?;
+                tell(&args, &embedded, bytes.len(), target)?;
             }
-            return Ok(output::fail(code_of(&error), &error));
-        }
-    };
-    let picture = answer.value.stego_image_b64.take().context("the answer has no picture")?;
-    let picture = STANDARD.decode(picture).context("the answer's picture is no base64")?;
-    std::fs::write(&args.out, picture)
-        .with_context(|| format!("cannot write {}", args.out.display()))?;
-    let embedded = &answer.value;
-    if args.json {
-        output::print(&output::json(embedded)?);
-    } else {
-        output::print(&format!(
-            "{} bytes hidden by {} in {} ({} bytes); record {} by {}\n",
-            embedded.secret_size_bytes,
-            embedded.method,
-            args.out.display(),
-            embedded.payload_size_bytes,
-            embedded.request_id,
-            embedded.node
-        ));
-        if let Some(quality) = &embedded.quality {
-            output::print(&report(quality));
+            Err(error) => {
+                code = complain(&secret.display().to_string(), &error);
+                if error.outcome_unknown {
+                    let advice = format!("it may have been done; repeat it with --id {id}");
+                    output::complain(&advice);
+                }
+            }
         }
     }
-    Ok(ExitCode::from(exit::OK))
+    Ok(ExitCode::from(code))
+}
+
+/// What was done, on standard output unless the picture is there.
+fn tell(
+    args: &EmbedArgs,
+    embedded: &Embedded,
+    secret_bytes: usize,
+    target: &Path,
+) -> anyhow::Result<()> {
+    let mut text = if args.json {
+        output::json(&embedded.json)?
+    } else {
+        format!(
+            "{secret_bytes} bytes hidden by {} in {} ({} bytes); {}\n",
+            embedded.method,
+            target.display(),
+            embedded.png.len(),
+            embedded.entered
+        )
+    };
+    if let (false, Some(quality)) = (args.json, &embedded.quality) {
+        text += &report(quality);
+    }
+    if is_std(target) {
+        output::note(text.trim_end())
+    } else {
+        output::print(&text)
+    }
+    Ok(())
 }
 
 /// The report for people.
@@ -127,14 +154,6 @@ fn report(quality: &Quality) -> String {
     let head = [&["PICTURE"], analyze::ESTIMATES_HEAD].concat();
     let advice: String = quality.advice.iter().map(|line| format!("\n{line}\n")).collect();
     changed + &output::table(&head, &rows) + &advice
-}
-
-/// A whole file.
-///
-/// # Errors
-/// Names the file.
-pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// The first line of a file. Not a flag: flags are in every process list.

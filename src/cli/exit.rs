@@ -34,6 +34,11 @@ pub const LOST: u8 = 1;
 /// `failover-drill`: nothing was lost, but a target was missed.
 pub const TARGET_MISSED: u8 = 2;
 
+/// `doctor`: nothing is broken, but something should be looked at.
+pub const WARNED: u8 = 1;
+/// `doctor`: something does not work.
+pub const BROKEN: u8 = 3;
+
 /// `analyze`: every picture was read, and in one there is a payload.
 pub const PAYLOAD_FOUND: u8 = 3;
 
@@ -59,6 +64,16 @@ pub const TABLE: &[(&str, &[Meaning])] = &[
             (DEGRADED, "degraded: a node is down, the cluster serves"),
             (NO_QUORUM, "no quorum (or wrong usage)"),
             (CONFLICT, "conflict: two leaders of one term, or different clusters"),
+            NOBODY,
+        ],
+    ),
+    (
+        "doctor",
+        &[
+            (OK, "nothing to do"),
+            (WARNED, "something should be looked at"),
+            WRONG_USAGE,
+            (BROKEN, "something does not work"),
             NOBODY,
         ],
     ),
@@ -96,6 +111,34 @@ pub const TABLE: &[(&str, &[Meaning])] = &[
             (LOST, "an acknowledged record was lost, doubled or changed"),
             (TARGET_MISSED, "a target was missed (or wrong usage)"),
             (COULD_NOT_RUN, "the drill itself failed, or its report could not be written"),
+        ],
+    ),
+    ("members", &[(OK, "done"), (FAILED, "refused, or not done in time"), WRONG_USAGE, NOBODY]),
+    (
+        "recover",
+        &[
+            (OK, "recovered, or with --dry-run: it could be"),
+            (FAILED, "nothing was changed, or the disk failed"),
+            WRONG_USAGE,
+        ],
+    ),
+    (
+        "verify",
+        &[
+            (OK, "every picture is in the ledger"),
+            (FAILED, "some picture is not, or could not be read"),
+            WRONG_USAGE,
+            NOBODY,
+        ],
+    ),
+    ("backup", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),
+    (
+        "restore",
+        &[
+            (OK, "every record is in the ledger"),
+            (FAILED, "the file is not whole, or some record differs from what is there"),
+            WRONG_USAGE,
+            NOBODY,
         ],
     ),
     ("embed", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),

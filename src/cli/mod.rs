@@ -2,23 +2,33 @@
 //! each. Only this room knows `anyhow`; only `exit` knows exit codes.
 
 mod analyze;
+mod backup;
 mod bench;
 mod capacity;
+mod doctor;
 mod embed;
 pub mod exit;
 mod extract;
 mod failover_drill;
+mod files;
 mod generate;
 mod kill_leader;
+mod members;
 mod output;
 mod records;
+mod recover;
 pub mod reference;
 mod serve;
 mod servers;
 mod status;
+mod status_table;
+mod steps;
 mod supervise;
+mod term;
 mod thaw;
 mod transfer_leader;
+mod verify;
+mod worker;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -49,14 +59,20 @@ enum Command {
     // By far the largest: the others need not be as large.
     Serve(Box<serve::ServeArgs>),
     Status(status::StatusArgs),
+    Doctor(doctor::DoctorArgs),
     KillLeader(kill_leader::KillLeaderArgs),
+    Members(members::MembersArgs),
+    Recover(recover::RecoverArgs),
     TransferLeader(transfer_leader::TransferLeaderArgs),
     Bench(bench::BenchArgs),
     FailoverDrill(failover_drill::FailoverDrillArgs),
     Embed(embed::EmbedArgs),
     Extract(extract::ExtractArgs),
     Capacity(capacity::CapacityArgs),
+    Verify(verify::VerifyArgs),
     Records(records::RecordsArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
     Analyze(analyze::AnalyzeArgs),
     #[command(hide = true)]
     Generate(generate::GenerateArgs),
@@ -83,14 +99,20 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Status(args) => status::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::KillLeader(args) => kill_leader::run(args),
+        Command::Members(args) => members::run(args),
+        Command::Recover(args) => recover::run(&args),
         Command::TransferLeader(args) => transfer_leader::run(args),
         Command::Bench(args) => bench::run(args),
         Command::FailoverDrill(args) => failover_drill::run(args),
         Command::Embed(args) => embed::run(args),
         Command::Extract(args) => extract::run(args),
         Command::Capacity(args) => capacity::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Records(args) => records::run(args),
+        Command::Backup(args) => backup::run_backup(&args),
+        Command::Restore(args) => backup::run_restore(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Thaw(args) => thaw::run(&args),

@@ -73,6 +73,17 @@ pub fn ms(value: Option<f64>) -> String {
     }
 }
 
+/// Milliseconds as a short text with its unit, such as `0.4ms`, `12ms`, `3.4s` or `7min`.
+pub fn span(ms: Option<f64>) -> String {
+    match ms {
+        None => "-".to_owned(),
+        Some(ms) if ms < 9.95 => format!("{ms:.1}ms"),
+        Some(ms) if ms < 999.5 => format!("{ms:.0}ms"),
+        Some(ms) if ms < 99_950.0 => format!("{:.1}s", ms / 1000.0),
+        Some(ms) => format!("{:.0}min", ms / 60_000.0),
+    }
+}
+
 /// Says what is going on, on standard error, where people are looking.
 pub fn note(text: &str) {
     if std::io::stderr().is_terminal() {
@@ -94,6 +105,13 @@ mod tests {
         let rows = [vec!["n1".into(), "Leader".into()], vec!["long-name".into(), "-".into()]];
         let text = table(&["NODE", "ROLE"], &rows);
         assert_eq!(text, "NODE       ROLE\nn1         Leader\nlong-name  -\n");
+    }
+
+    #[test]
+    fn spans_have_their_unit() {
+        let spans = [0.0, 9.94, 12.3, 999.0, 1000.0, 99_900.0, 600_000.0].map(|ms| span(Some(ms)));
+        assert_eq!(spans, ["0.0ms", "9.9ms", "12ms", "999ms", "1.0s", "99.9s", "10min"]);
+        assert_eq!(span(None), "-");
     }
 
     #[test]

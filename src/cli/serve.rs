@@ -161,7 +161,7 @@ fn wrong_usage(error: anyhow::Error) -> ExitCode {
 }
 
 /// The environment as text. What is no UTF-8 shows as such in the error that follows.
-fn environment() -> Vec<(String, String)> {
+pub(super) fn environment() -> Vec<(String, String)> {
     let text = |text: OsString| text.to_string_lossy().into_owned();
     std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
 }

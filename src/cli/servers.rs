@@ -1,11 +1,14 @@
 //! What every client command shares: where the servers are, and Ctrl-C.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::output;
-use crate::client::{CallError, Client, Interrupt, Patience, Servers, Stop};
+use crate::client::{CallError, Client, Interrupt, Patience, Server, Servers, Stop};
+use crate::config::raw::Partial;
+use crate::config::resolve::CONFIG_VARIABLE;
 use crate::drill::Ground;
 use crate::fleet::{Fleet, FleetError, FleetPlan};
 
@@ -15,26 +18,75 @@ pub const DEFAULT: &str = "http://127.0.0.1:8081,http://127.0.0.1:8082,http://12
 /// Where the cluster is.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServersArgs {
-    /// Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between
-    #[arg(
-        long,
-        value_name = "LIST",
-        env = "STEGCLUSTER_SERVERS",
-        hide_env_values = true,
-        default_value = DEFAULT
-    )]
+    /// Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the
+    /// nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the
+    /// ports 8081, 8082 and 8083]
+    #[arg(long, value_name = "LIST", env = "STEGCLUSTER_SERVERS", hide_env_values = true)]
+    pub servers: Option<Servers>,
+}
+
+/// Servers, and by whose word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
     pub servers: Servers,
+    /// True where nobody named any: the local default.
+    pub by_default: bool,
+}
+
+/// The servers of the flag or the environment, which clap has merged, else those of the
+/// configuration file, else the local default.
+///
+/// # Errors
+/// The file cannot be read, or names something that is no server.
+pub fn named(given: Option<&Servers>) -> anyhow::Result<Named> {
+    if let Some(servers) = given {
+        return Ok(Named { servers: servers.clone(), by_default: false });
+    }
+    let usual = || DEFAULT.parse().expect("the default is a list of servers, as a test checks");
+    Ok(match configured()? {
+        Some(servers) => Named { servers, by_default: false },
+        None => Named { servers: usual(), by_default: true },
+    })
+}
+
+/// Where `serve` would look for the nodes without `--config`, and in the folder of work.
+pub const FILE: &str = "cluster.yaml";
+
+/// The nodes of the configuration file, if there is one that names any.
+fn configured() -> anyhow::Result<Option<Servers>> {
+    let by_variable = std::env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty());
+    let file = match &by_variable {
+        Some(path) => Path::new(path),
+        None if Path::new(FILE).is_file() => Path::new(FILE),
+        None => return Ok(None),
+    };
+    let layer = Partial::from_file(file)?;
+    let addresses = layer.client_addresses();
+    if addresses.is_empty() {
+        return Ok(None);
+    }
+    let parsed: Result<Vec<Server>, _> = addresses.iter().map(|address| address.parse()).collect();
+    let servers = parsed.and_then(Servers::new);
+    Ok(Some(servers.with_context(|| format!("{}: nodes", file.display()))?))
 }
 
 impl ServersArgs {
+    /// See [`named`].
+    ///
+    /// # Errors
+    /// See [`named`].
+    pub fn named(&self) -> anyhow::Result<Named> {
+        named(self.servers.as_ref())
+    }
+
     /// A client that is broken off by the first Ctrl-C, and what that trips.
     ///
     /// # Errors
-    /// Ctrl-C could not be caught.
+    /// Ctrl-C could not be caught, or the configuration file is wrong.
     pub fn client(&self, deadline: Duration) -> anyhow::Result<(Client, Stop)> {
         let stop = interrupt()?.clean;
         let patience = Patience { deadline, ..Patience::default() };
-        let client = Client::new(self.servers.clone(), patience, stop.clone());
+        let client = Client::new(self.named()?.servers, patience, stop.clone());
         client.break_off_on(&stop);
         Ok((client, stop))
     }
@@ -59,6 +111,18 @@ impl GroundArgs {
     pub fn count(&self) -> usize {
         let listed = || self.servers.as_ref().map_or(3, Servers::len);
         self.local.unwrap_or_else(listed)
+    }
+
+    /// `--local` before `--servers`; with neither, [`named`] servers. Own nodes are started, but
+    /// may not have formed yet.
+    ///
+    /// # Errors
+    /// Own nodes could not be started, or the configuration file is wrong.
+    pub fn ground_or_configured(&self, stop: &Stop) -> anyhow::Result<Ground> {
+        if self.local.is_none() {
+            return Ok(Ground::Remote(named(self.servers.as_ref())?.servers, None));
+        }
+        Ok(self.ground(None, stop)?)
     }
 
     /// `--local` before `--servers`; with neither, `default_local` own nodes, or the usual
@@ -114,6 +178,7 @@ mod tests {
             T::augment_args(clap::Command::new("test")).debug_assert();
         }
         check::<crate::cli::status::StatusArgs>();
+        check::<crate::cli::doctor::DoctorArgs>();
         check::<crate::cli::kill_leader::KillLeaderArgs>();
         check::<crate::cli::transfer_leader::TransferLeaderArgs>();
         check::<crate::cli::bench::BenchArgs>();
@@ -122,5 +187,9 @@ mod tests {
         check::<crate::cli::extract::ExtractArgs>();
         check::<crate::cli::capacity::CapacityArgs>();
         check::<crate::cli::records::RecordsArgs>();
+        check::<crate::cli::members::MembersArgs>();
+        check::<crate::cli::verify::VerifyArgs>();
+        check::<crate::cli::backup::BackupArgs>();
+        check::<crate::cli::backup::RestoreArgs>();
     }
 }

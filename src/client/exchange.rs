@@ -172,6 +172,30 @@ pub(crate) fn exchange(
     }
 }
 
+/// Writes the answer to a GET to `sink` as it comes, however long. Only the wait for its
+/// beginning is bounded, by `begin_max`.
+pub(crate) fn download(
+    agent: &Agent,
+    server: &str,
+    path: &str,
+    begin_max: Duration,
+    sink: &mut dyn io::Write,
+) -> Result<u64, ClientError> {
+    let request = agent.get(format!("{server}{path}"));
+    let request = request.config().timeout_recv_response(Some(begin_max)).build();
+    let mut response = request.call().map_err(|error| failed(server, &error))?;
+    let status = response.status().as_u16();
+    if !(200..300).contains(&status) {
+        let body = response.body_mut().read_to_vec().map_err(|error| failed(server, &error))?;
+        return Err(ClientError::refused(server, status, None, None, &body));
+    }
+    let mut reader = response.into_body().into_reader();
+    io::copy(&mut reader, sink).map_err(|error| ClientError::NoAnswer {
+        server: server.to_owned(),
+        cause: format!("the answer broke off: {}", plain(&error)),
+    })
+}
+
 fn text_header(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.to_owned())
 }

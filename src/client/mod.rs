@@ -22,7 +22,10 @@ pub use error::{CallError, ClientError};
 pub use servers::{Server, ServerError, Servers};
 pub use stop::{Interrupt, Stop, TripOnDrop};
 
-use crate::api::cluster::{AdminResponse, ClusterStatus, FailRequest, TransferRequest};
+use crate::api::cluster::{
+    AdminResponse, ClusterStatus, FailRequest, MembersRequest, NodeReport, RestoreResponse,
+    TransferRequest,
+};
 use crate::api::codec::{
     CapacityResponse, Consistency, EmbedResponse, ExtractResponse, IDEMPOTENCY_KEY, RecordView,
     RecordsResponse, VerifyResponse,
@@ -117,6 +120,18 @@ impl Client {
         let known = Arc::new(Mutex::new(vec![Against::default(); servers.len()]));
         let agent = exchange::agent(patience.connect_max);
         Self { agent, servers, patience, stop, known, breaking: Arc::default() }
+    }
+
+    /// The same with another patience for one server's answer.
+    pub fn with_attempt_max(mut self, attempt_max: Duration) -> Self {
+        self.patience.attempt_max = attempt_max;
+        self
+    }
+
+    /// The same for other servers.
+    pub fn to(self, servers: Servers) -> Self {
+        let known = Arc::new(Mutex::new(vec![Against::default(); servers.len()]));
+        Self { servers, known, ..self }
     }
 
     pub fn servers(&self) -> &Servers {
@@ -290,6 +305,11 @@ impl Client {
         exchange(&self.agent, server.url(), &Outgoing::get("/cluster/status"), within)?.json()
     }
 
+    /// What `server` runs with, and what its machine gives it; asked once.
+    pub fn report(&self, server: &Server, within: Duration) -> Result<NodeReport, ClientError> {
+        exchange(&self.agent, server.url(), &Outgoing::get("/cluster/node"), within)?.json()
+    }
+
     /// [`Client::status`] of every server, asked at the same time, in their order.
     pub fn statuses(&self, within: Duration) -> Vec<Result<ClusterStatus, ClientError>> {
         std::thread::scope(|scope| {
@@ -326,12 +346,44 @@ impl Client {
         self.admin(server, "/admin/transfer-leader", json(request))
     }
 
-    fn admin(
+    /// Changes the members. Any member takes the order; `attempt_max` must outlast it.
+    pub fn members(
+        &self,
+        server: &Server,
+        request: &MembersRequest,
+    ) -> Result<AdminResponse, ClientError> {
+        self.admin(server, "/admin/members", json(request))
+    }
+
+    /// Enters records of a backup, given as JSON lines.
+    pub fn restore_records(
+        &self,
+        server: &Server,
+        lines: Vec<u8>,
+    ) -> Result<RestoreResponse, ClientError> {
+        self.admin(server, "/admin/records", lines)
+    }
+
+    /// Writes the whole ledger of `server` to `sink` as it comes. Bytes written.
+    ///
+    /// # Errors
+    /// Of the exchange, of the connection while it lasts, and of the sink.
+    pub fn ledger(
+        &self,
+        server: &Server,
+        consistency: Consistency,
+        sink: &mut dyn std::io::Write,
+    ) -> Result<u64, ClientError> {
+        let path = format!("/api/ledger?consistency={}", word(consistency));
+        exchange::download(&self.agent, server.url(), &path, self.patience.attempt_max, sink)
+    }
+
+    fn admin<T: serde::de::DeserializeOwned>(
         &self,
         server: &Server,
         path: &str,
         body: Vec<u8>,
-    ) -> Result<AdminResponse, ClientError> {
+    ) -> Result<T, ClientError> {
         let outgoing = Outgoing::post(path, "application/json", body);
         exchange(&self.agent, server.url(), &outgoing, self.patience.attempt_max)?.json()
     }
@@ -487,11 +539,15 @@ fn picture_form(path: &str, picture: &[u8], passphrase: Option<&str>) -> Outgoin
     Outgoing::post(path, &content_type, body)
 }
 
-fn records_path(after: Option<&RecordId>, limit: usize, consistency: Consistency) -> String {
-    let consistency = match consistency {
+fn word(consistency: Consistency) -> &'static str {
+    match consistency {
         Consistency::Linearizable => "linearizable",
         Consistency::Stale => "stale",
-    };
+    }
+}
+
+fn records_path(after: Option<&RecordId>, limit: usize, consistency: Consistency) -> String {
+    let consistency = word(consistency);
     let after = after.map(|id| format!("&after={}", percent_encode(id.as_str())));
     format!("/api/records?limit={limit}&consistency={consistency}{}", after.unwrap_or_default())
 }

@@ -11,6 +11,7 @@ pub mod raw;
 pub mod resolve;
 mod timings;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,6 +54,37 @@ pub struct ServeConfig {
     pub log_filter: String,
     pub timings: Timings,
     pub snapshots: Snapshots,
+}
+
+impl ServeConfig {
+    /// What must be equal on all nodes of a cluster, by the keys of `cluster.yaml`: a node that
+    /// is more or less patient than the others spoils what their timings were chosen for.
+    /// `nodes` is every node known by configuration, as `NAME=CLIENT/RAFT` addresses.
+    pub fn shared_settings(&self) -> BTreeMap<String, String> {
+        let mut nodes: Vec<String> = self
+            .peers
+            .iter()
+            .map(|peer| format!("{}={}/{}", peer.name, peer.http_addr, peer.raft_addr))
+            .collect();
+        nodes.push(format!("{}={}/{}", self.id, self.advertise, self.raft_advertise));
+        nodes.sort();
+        let mut settings = BTreeMap::from([
+            (raw::key::CLUSTER.to_owned(), self.cluster_name.clone()),
+            (raw::key::SOLO_AFTER.to_owned(), resolve::show_patience(&self.solo_after)),
+            ("nodes".to_owned(), nodes.join(",")),
+        ]);
+        let groups = [
+            ("timings", serde_json::to_value(self.timings)),
+            ("snapshots", serde_json::to_value(self.snapshots)),
+        ];
+        for (group, value) in groups {
+            let value = value.expect("timings and snapshots are plain numbers");
+            for (key, value) in value.as_object().into_iter().flatten() {
+                settings.insert(format!("{group}.{key}"), value.to_string());
+            }
+        }
+        settings
+    }
 }
 
 /// Another node, as configured.

@@ -160,6 +160,12 @@ impl Partial {
         self.values.get(key)
     }
 
+    /// The client addresses of the node list, as they are written there, in its order.
+    pub fn client_addresses(&self) -> Vec<&str> {
+        let nodes = self.nodes.iter().flat_map(|nodes| &nodes.value);
+        nodes.map(|node| node.address.as_str()).collect()
+    }
+
     /// Adds what a flag says.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ const DATA_DIR_DEFAULT: &str = "./data/{id}";
 const COVER_CACHE_MIB_DEFAULT: u64 = 256;
 const LOG_FILTER_DEFAULT: &str = "info";
 /// Names the file where `--config` does not.
-const CONFIG_VARIABLE: &str = "STEGCLUSTER_CONFIG";
+pub const CONFIG_VARIABLE: &str = "STEGCLUSTER_CONFIG";
 
 /// What each source says, the strongest first.
 #[derive(Debug, Clone, Default)]

@@ -73,6 +73,19 @@ fn lock(folder: &Path) -> Result<Lock, DataDirError> {
     Ok(file)
 }
 
+/// The process that has the folder's lock; `None` where nobody has it, or none is there.
+pub fn holder(folder: &Path) -> Option<String> {
+    let mut file = File::open(folder.join(LOCK_FILE)).ok()?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {}
+        // The lock ends with the file.
+        Ok(()) | Err(TryLockError::Error(_)) => return None,
+    }
+    let mut pid = String::new();
+    file.read_to_string(&mut pid).ok()?;
+    Some(pid.trim().to_owned())
+}
+
 /// `None` if there is no such file.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {

@@ -15,6 +15,10 @@ pub fn open_folder(path: &Path) -> Result<Lock, DataDirError> {
     Ok(Lock)
 }
 
+pub fn holder(_folder: &Path) -> Option<String> {
+    None
+}
+
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     disk::read_file(path)
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::acceptor::{FormationError, Mounts};
+use crate::clock;
+use crate::detector::Contact;
 use crate::ident::{ClusterUuid, InstanceUuid, NodeName, RaftId, Term};
 use crate::ledger::{Command, Outcome};
 use crate::observe::events::{Change, Events};
@@ -18,6 +20,8 @@ use crate::view::{LeaderView, Member};
 const JOIN: &str = "/formation/join";
 
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// A follower that heard from no leader for so long asks whether it still belongs.
+const UNHEARD: Duration = Duration::from_secs(2);
 /// Between a member's attempts to become what it should be.
 const RETRY_INTERVAL: Duration = Duration::from_millis(300);
 
@@ -38,6 +42,8 @@ enum Joined {
     Number { cluster: ClusterUuid, raft_id: RaftId },
     /// It is, or is on the way to be, a voter.
     Admitted,
+    /// An operator removed it: it shall not come back with this data folder.
+    Removed,
     /// Ask there.
     Elsewhere { leader: Option<String> },
 }
@@ -79,6 +85,11 @@ async fn answer(consensus: &Consensus, join: Join) -> Result<Joined, Refusal> {
             Err(error @ ProposeError::Stopped(_)) => Err(Refusal::unavailable(error.to_string())),
         };
     };
+    let ledger = consensus.ledger();
+    let retired = consensus.rt().blocking(move || ledger.is_retired(raft_id)).await;
+    if retired.map_err(|error| Refusal::unavailable(error.to_string()))? {
+        return Ok(Joined::Removed);
+    }
     let member = Member {
         raft_id,
         name: join.name,
@@ -137,7 +148,8 @@ async fn ask(links: &Links, addr: &str, join: &Join) -> Result<Joined, Formation
 }
 
 /// Makes sure, now and whenever it changes, that the cluster has this node as a voter
-/// at its present addresses. Runs until the node stops.
+/// at its present addresses. Runs until the node stops, or until it hears that an operator
+/// removed it: true then.
 ///
 /// # Cancel safety
 /// Safe: each request stands for itself and may be repeated.
@@ -147,7 +159,8 @@ pub async fn keep_joined(
     consensus: Consensus,
     configured: Vec<String>,
     events: Events,
-) {
+    contact: Contact,
+) -> bool {
     let hello = mounts.hello();
     let me = consensus.me();
     let join = Join {
@@ -165,18 +178,28 @@ pub async fn keep_joined(
     let mut views = consensus.views();
     let mut announced = settled(&views.borrow());
     loop {
-        if views.wait_for(|view| !settled(view)).await.is_err() {
-            return;
+        tokio::select! {
+            unsettled = views.wait_for(|view| !settled(view)) => {
+                if unsettled.is_err() {
+                    return false;
+                }
+            }
+            // A member that was removed while it was away believes in its place for ever: it
+            // is sent nothing, its own removal included.
+            () = unheard(&contact, &consensus) => {}
         }
         // A founder whose own log is still empty has no members to find itself among.
         let asked = {
             let view = views.borrow();
             let leader = view.leader_member().map(|leader| leader.raft_addr.clone());
-            leader.map_or_else(|| configured.clone(), |leader| vec![leader])
+            // The leader that it knew may be gone too.
+            leader.into_iter().chain(configured.iter().cloned()).collect::<Vec<_>>()
         };
         for addr in &asked {
-            if let Ok(Joined::Admitted) = ask(&links, addr, &join).await {
-                break;
+            match ask(&links, addr, &join).await {
+                Ok(Joined::Admitted) => break,
+                Ok(Joined::Removed) => return true,
+                Ok(Joined::Number { .. } | Joined::Elsewhere { .. }) | Err(_) => {}
             }
         }
         // As a bool, not as the guard that it comes with: the guard locks the channel, and a
@@ -190,6 +213,21 @@ pub async fn keep_joined(
             tracing::info!("this node is a voter of the cluster");
             let term: Term = consensus.view().term;
             events.emit(term, Change::Joined { node: hello.name.clone() });
+        }
+    }
+}
+
+/// Returns once this node, as a follower, has heard from no leader for [`UNHEARD`].
+///
+/// # Cancel safety
+/// Safe: it only waits.
+async fn unheard(contact: &Contact, consensus: &Consensus) {
+    let begun = clock::now();
+    loop {
+        tokio::time::sleep(UNHEARD).await;
+        let age = contact.age().unwrap_or_else(|| begun.elapsed());
+        if !consensus.view().i_lead() && age >= UNHEARD {
+            return;
         }
     }
 }

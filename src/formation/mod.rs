@@ -22,6 +22,8 @@ pub use acceptor::{FormationError, Mounts, mount};
 pub use join::keep_joined;
 pub use propose::Formation;
 
+use crate::clock;
+use crate::datadir::{DataDir, DataDirError};
 use crate::ident::{ClusterUuid, InstanceUuid, NodeName, RaftId};
 use crate::view::Member;
 
@@ -78,6 +80,28 @@ pub struct Promises {
     pub accepted: Option<(Ballot, Charter)>,
     /// The decision, once known.
     pub charter: Option<Charter>,
+}
+
+/// Makes the folder's node the founder, and the only one, of a new cluster. Offline; durable
+/// once it returns.
+///
+/// # Errors
+/// The disk failed.
+pub fn refound(datadir: &DataDir, member: &Member) -> Result<ClusterUuid, DataDirError> {
+    let mut identity = datadir.identity();
+    let cluster = ClusterUuid(clock::fresh_uuid());
+    let founder = Founder {
+        raft_id: member.raft_id,
+        name: member.name.clone(),
+        instance: identity.instance,
+        http_addr: member.http_addr.clone(),
+        raft_addr: member.raft_addr.clone(),
+    };
+    let charter = Some(Charter { cluster, founders: vec![founder] });
+    datadir.save(FILE, &Promises { charter, ..Promises::default() })?;
+    identity.cluster_uuid = Some(cluster);
+    datadir.save_identity(&identity)?;
+    Ok(cluster)
 }
 
 /// What this node is in the cluster.

@@ -8,12 +8,16 @@ use warp::reply::Response;
 
 use super::error::HttpError;
 use super::{Answer, ClientAddr, Context, multipart, reply};
-use crate::api::cluster::{AdminResponse, FailRequest, TransferRequest};
+use crate::api::cluster::{AdminResponse, FailRequest, MembersRequest, TransferRequest};
+use crate::limits::RECORDS_PAGE_MAX;
+use crate::record::Record;
 use crate::service::ServiceError;
 use crate::service::operate::{OperateError, Operation};
 
 /// Largest body of an admin call, in bytes.
 const BODY_BYTES_MAX: u64 = 16 * 1024;
+/// Of one with records: each takes some 500 bytes.
+const RECORDS_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
     let call = |name: &'static str, operation: fn(&Bytes) -> Result<Operation, HttpError>| {
@@ -28,11 +32,7 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
             .then(move |context: Context, client: ClientAddr, origin: Option<String>, body| {
                 let from_page = origin.is_some();
                 context.clone().measured("admin", async move {
-                    // A browser names the page that asks: no page may fail a node, or one
-                    // that rebinds its name to this machine could.
-                    if !client.0.ip().to_canonical().is_loopback() || from_page {
-                        return Err(HttpError::NotLocal);
-                    }
+                    allowed(client, from_page)?;
                     let body = multipart::whole(body, BODY_BYTES_MAX).await?;
                     operate(&context, name, operation(&body)?).await
                 })
@@ -47,7 +47,49 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
             Ok(Operation::TransferLeader(request))
         }))
         .unify()
+        .or(call("members", |body| Ok(Operation::Members(decode::<MembersRequest>(body)?))))
+        .unify()
+        .or(records(with))
+        .unify()
         .boxed()
+}
+
+/// Records of a backup, one a line.
+fn records(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
+    warp::path!("admin" / "records")
+        .and(warp::post())
+        .and(with.clone())
+        .and(warp::ext::get::<ClientAddr>())
+        .and(warp::header::optional::<String>("origin"))
+        .and(warp::body::stream())
+        .then(|context: Context, client: ClientAddr, origin: Option<String>, body| {
+            context.clone().measured("admin", async move {
+                allowed(client, origin.is_some())?;
+                let body = multipart::whole(body, RECORDS_BYTES_MAX).await?;
+                let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                let parse = |(number, line): (usize, &[u8])| {
+                    serde_json::from_slice::<Record>(line).map_err(|error| {
+                        HttpError::BadRequest(format!("line {}: {error}", number + 1))
+                    })
+                };
+                let records = lines.enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
+                if records.len() > RECORDS_PAGE_MAX {
+                    let most = format!("{RECORDS_PAGE_MAX} records at the most");
+                    return Err(HttpError::BadRequest(most));
+                }
+                Ok(reply::ok(&context.service.restore(records).await?))
+            })
+        })
+        .boxed()
+}
+
+/// A browser names the page that asks: no page may fail a node, or one that rebinds its name
+/// to this machine could.
+fn allowed(client: ClientAddr, from_page: bool) -> Result<(), HttpError> {
+    if !client.0.ip().to_canonical().is_loopback() || from_page {
+        return Err(HttpError::NotLocal);
+    }
+    Ok(())
 }
 
 fn decode<T: DeserializeOwned>(body: &Bytes) -> Result<T, HttpError> {

@@ -36,7 +36,18 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
             })
             .boxed()
     };
-    get("cluster/status", "status", |context| Ok(reply::ok(&*context.service.status())))
+    let report = warp::path!("cluster" / "node")
+        .and(warp::get().or(warp::head()).unify())
+        .and(with.clone())
+        .then(|context: Context| {
+            context
+                .clone()
+                .measured("node", async move { Ok(reply::ok(&context.service.about().await)) })
+        })
+        .boxed();
+    report
+        .or(get("cluster/status", "status", |context| Ok(reply::ok(&*context.service.status()))))
+        .unify()
         .or(get("cluster/events", "events", |context| Ok(events(&context.service))))
         .unify()
         .or(get("healthz", "healthz", healthz))

@@ -79,7 +79,7 @@ impl Context {
         let metrics = self.service.metrics();
         let started = clock::now();
         let in_progress = InProgress::begin(&self.service);
-        let always = matches!(call, "admin" | "healthz" | "status" | "metrics");
+        let always = matches!(call, "admin" | "healthz" | "node" | "status" | "metrics");
         let answer =
             if self.pause.is_shut() && !always { Err(HttpError::Faulted) } else { answer.await };
         let response = answer.unwrap_or_else(|error| error::respond(&error));

@@ -1,7 +1,10 @@
 //! The ledger, one record or a page at a time.
 
+use futures_util::stream;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use warp::Filter;
+use warp::Reply as _;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
@@ -37,7 +40,11 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
         .then(|id, context: Context, query| {
             context.clone().measured("api_record", record(context, id, query))
         });
-    page.or(record).unify().boxed()
+    let whole =
+        warp::path!("api" / "ledger").and(warp::get()).and(with.clone()).and(warp::query()).then(
+            |context: Context, query| context.clone().measured("ledger", whole(context, query)),
+        );
+    page.or(record).unify().or(whole).unify().boxed()
 }
 
 fn parse(id: &str, what: &str) -> Result<RecordId, HttpError> {
@@ -58,6 +65,17 @@ async fn page(context: Context, query: PageQuery) -> Answer {
         total: page.total,
         consistency,
     }))
+}
+
+/// The whole ledger as of one moment, in JSON lines. A body without its last line, which has
+/// their checksum, was cut short.
+async fn whole(context: Context, query: RecordQuery) -> Answer {
+    let mut chunks = context.service.export(query.consistency.unwrap_or_default()).await?;
+    let chunks = stream::poll_fn(move |task| chunks.poll_recv(task));
+    let mut response = warp::reply::stream(chunks).into_response();
+    let jsonl = HeaderValue::from_static("application/jsonl");
+    response.headers_mut().insert(CONTENT_TYPE, jsonl);
+    Ok(response)
 }
 
 async fn record(context: Context, id: String, query: RecordQuery) -> Answer {

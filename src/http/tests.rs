@@ -33,6 +33,8 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/openapi.json"),
     ("head", "/openapi.json"),
     ("post", "/admin/fail"),
+    ("post", "/admin/members"),
+    ("post", "/admin/records"),
     ("post", "/admin/restore"),
     ("post", "/admin/transfer-leader"),
     ("get", "/api/capacity"),
@@ -41,9 +43,12 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/api/dataset/{index}"),
     ("post", "/api/embed"),
     ("post", "/api/extract"),
+    ("get", "/api/ledger"),
     ("get", "/api/records"),
     ("get", "/api/records/{id}"),
     ("post", "/api/verify"),
+    ("get", "/cluster/node"),
+    ("head", "/cluster/node"),
     ("get", "/cluster/events"),
     ("head", "/cluster/events"),
     ("get", "/cluster/status"),
@@ -96,6 +101,7 @@ fn mounted(pause: &PauseGate) -> BoxedFilter<(Response,)> {
         status: watch::channel(status).1,
         operator: Operator::channel(1).0,
         events: Events::new(node),
+        about: crate::service::About::default(),
     });
     routes(Context { service, pause: pause.clone() })
 }

@@ -1,7 +1,7 @@
 //! Commands change the ledger here, and only here: deterministic, idempotent, in a
 //! batch that the caller writes together with its own position in the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,9 @@ pub struct LedgerState {
     /// The next node number to give out.
     pub next_raft_id: RaftId,
     pub assigned: BTreeMap<InstanceUuid, Assignment>,
+    /// Members that an operator removed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub retired: BTreeSet<RaftId>,
 }
 
 /// A number given to a node's instance.
@@ -75,6 +78,10 @@ impl<'a> Applier<'a> {
             Command::Put { record } => self.put(record),
             Command::Assign { name, instance, at_least } => {
                 Ok(self.assign(name, instance, at_least))
+            }
+            Command::Retire { raft_id } => {
+                self.state.retired.insert(raft_id);
+                Ok(Outcome::Retired)
             }
         }
     }

@@ -3,6 +3,7 @@
 //! `apply`, which is pure: it reads no clock, no random number, no environment.
 
 pub mod apply;
+pub mod backup;
 pub mod query;
 pub mod transfer;
 
@@ -26,6 +27,8 @@ pub enum Command {
         /// formed with, which the ledger has not seen.
         at_least: RaftId,
     },
+    /// Never let the member with this number in again: an operator removed it.
+    Retire { raft_id: RaftId },
 }
 
 impl std::fmt::Display for Command {
@@ -33,6 +36,7 @@ impl std::fmt::Display for Command {
         match self {
             Self::Put { record } => write!(f, "put {}", record.id),
             Self::Assign { name, .. } => write!(f, "assign a number to {name}"),
+            Self::Retire { raft_id } => write!(f, "retire member {raft_id}"),
         }
     }
 }
@@ -52,6 +56,7 @@ pub enum Outcome {
     Assigned {
         raft_id: RaftId,
     },
+    Retired,
 }
 
 /// Keys in [`crate::store::Column::Ledger`].

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::apply::LedgerState;
 use super::keys;
-use crate::ident::RecordId;
+use crate::ident::{RaftId, RecordId};
 use crate::record::{Digest, Record};
 use crate::store::{Column, Reader, Store, StoreError, prefix_end};
 
@@ -79,6 +79,23 @@ impl Ledger {
     /// The store failed.
     pub fn count(&self) -> Result<u64, StoreError> {
         Ok(LedgerState::load(&*self.store)?.count)
+    }
+
+    /// True where an operator removed the member with this number.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn is_retired(&self, raft_id: RaftId) -> Result<bool, StoreError> {
+        Ok(LedgerState::load(&*self.store)?.retired.contains(&raft_id))
+    }
+
+    /// Gives the whole ledger as of this moment to `give`, as [`super::transfer`] writes it, until
+    /// that says false.
+    ///
+    /// # Errors
+    /// The store failed or holds what cannot be a record.
+    pub fn export(&self, give: &mut dyn FnMut(Vec<u8>) -> bool) -> Result<(), StoreError> {
+        self.store.view(&mut |view| super::transfer::export(view, give))
     }
 
     /// Reads as of one moment: the generation must not change between two reads.

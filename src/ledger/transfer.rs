@@ -20,15 +20,20 @@ const CHUNK_BYTES: usize = 256 * 1024;
 const FORMAT: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
-struct Header {
+pub(super) struct Header {
     format: u32,
     state: LedgerState,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Trailer {
-    records: u64,
-    crc32: u32,
+pub(super) struct Trailer {
+    pub records: u64,
+    pub crc32: u32,
+}
+
+/// True where this version can read what follows.
+pub(super) fn is_known(header: &Header) -> bool {
+    header.format == FORMAT
 }
 
 /// Streams the ledger that `view` shows; `sink` returns false to stop early.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{NodeError, hand_over, leadership, self_watch, solo};
+use super::{NodeError, hand_over, leadership, members, self_watch, solo};
 use crate::config::ServeConfig;
 use crate::datadir::DataDir;
 use crate::detector::introspect::{Condition, Health};
@@ -132,6 +132,7 @@ impl Core {
         formation::mount(routes, &self.mounts, &self.late);
         submit::mount(routes, &self.late, &self.health);
         hand_over::mount(routes, &self.late, &self.links, &self.events);
+        members::mount(routes, &self.late, &self.links);
     }
 
     /// Serves `routes` to peers, watches the leader and reports changes of leadership,
@@ -233,12 +234,13 @@ impl Core {
                 formed.map_err(|error| NodeError::Failed(error.to_string()))??
             }
         };
-        let (consensus, stuck) = self.start_consensus(membership).await?;
+        let (consensus, stuck, removed) = self.start_consensus(membership).await?;
         let end = tokio::select! {
             () = stop.cancelled() => Ok(()),
             () = self.disk.ran_out() => Err(self.disk_full()),
             cause = consensus.failed() => Err(NodeError::Failed(cause)),
             Ok(stalled) = stuck => Err(self.disk_stuck(stalled)),
+            Ok(()) = removed => Err(NodeError::Removed { folder: self.config.data_dir.clone() }),
         };
         // Raft may tell first that it failed, and does not tell why.
         if end.is_err() && self.disk.room() == Room::None { Err(self.disk_full()) } else { end }
@@ -255,11 +257,12 @@ impl Core {
         NodeError::DiskFull { folder: self.config.data_dir.clone() }
     }
 
-    /// The second value hears when the disk is stuck for too long.
+    /// The second value hears when the disk is stuck for too long, the third when an operator
+    /// removed this node from the cluster.
     async fn start_consensus(
         &self,
         membership: Membership,
-    ) -> Result<(Consensus, oneshot::Receiver<Duration>), NodeError> {
+    ) -> Result<(Consensus, oneshot::Receiver<Duration>, oneshot::Receiver<()>), NodeError> {
         // From here on strangers are refused.
         self.links.sender().join(membership.cluster, membership.raft_id);
         let consensus = Consensus::start(
@@ -292,6 +295,7 @@ impl Core {
         let _ = self.late.set(consensus.clone());
         let founding = found(consensus.clone(), self.links.clone(), membership);
         self.rt.spawn_until_stop("founding", founding);
+        let (tell_removed, removed) = oneshot::channel();
         if !self.config.peers.is_empty() {
             let configured = self.config.peers.iter().map(|peer| peer.raft_addr.clone()).collect();
             let keeping = formation::keep_joined(
@@ -300,10 +304,16 @@ impl Core {
                 consensus.clone(),
                 configured,
                 self.events.clone(),
+                self.contact.clone(),
             );
-            self.rt.spawn_until_stop("membership", keeping);
+            self.rt.spawn_until_stop("membership", async move {
+                if keeping.await {
+                    // Nobody hears it where the node is ending already.
+                    let _ = tell_removed.send(());
+                }
+            });
         }
-        Ok((consensus, stuck))
+        Ok((consensus, stuck, removed))
     }
 
     /// A leader that stops hands over first, so that clients hardly notice.

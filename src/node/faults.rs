@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::{mpsc, watch};
 
-use super::{Restart, hand_over};
+use super::{Restart, hand_over, members};
 use crate::api::cluster::{Direction, FailRequest, FaultAction};
 use crate::config::PeerConfig;
 use crate::http::PauseGate;
@@ -76,6 +76,7 @@ pub async fn operate(
             Operation::TransferLeader(request) => {
                 hand_over::transfer(request, &late, &links, &faults.events).await
             }
+            Operation::Members(request) => members::change(request, &late, &links).await,
         };
         let begun = result.is_ok();
         // The operator may have hung up; what he asked for is done all the same.

@@ -6,6 +6,8 @@ mod core;
 mod faults;
 mod hand_over;
 mod leadership;
+mod members;
+pub mod recover;
 mod runtimes;
 mod self_watch;
 mod solo;
@@ -34,7 +36,7 @@ use crate::pool::Pool;
 use crate::raft;
 use crate::rt;
 use crate::service::operate::Operator;
-use crate::service::{RequestStats, Service, ServiceParts};
+use crate::service::{About, RequestStats, Service, ServiceParts};
 use crate::stego;
 use crate::store::{Disk, Store, StoreError, WatchedStore};
 use runtimes::Runtimes;
@@ -83,6 +85,12 @@ pub enum NodeError {
     /// The disk took no more. What reached it is unknown until the database is opened anew.
     #[error("{}: no space left on the disk; free some, and start the node again", folder.display())]
     DiskFull { folder: std::path::PathBuf },
+    /// An operator removed it from its cluster.
+    #[error(
+        "this node was removed from its cluster (stegcluster members remove); to add it again, \
+         start it with an empty data folder instead of {}", folder.display()
+    )]
+    Removed { folder: std::path::PathBuf },
     /// It ran, and had to stop: it must not vote on what it cannot trust.
     #[error("this node had to stop: {0}")]
     Failed(String),
@@ -100,6 +108,7 @@ impl NodeError {
             | Self::Raft(_)
             | Self::DiskStuck { .. }
             | Self::DiskFull { .. }
+            | Self::Removed { .. }
             | Self::Failed(_) => false,
         }
     }
@@ -331,6 +340,11 @@ impl Node {
             status,
             operator,
             events: self.core.events,
+            about: About {
+                settings: config.shared_settings(),
+                data_dir: std::path::absolute(&config.data_dir)
+                    .unwrap_or_else(|_| config.data_dir.clone()),
+            },
         });
         let clients = ServeLimits {
             connections_max: limits::CLIENT_CONNECTIONS_MAX,

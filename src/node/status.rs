@@ -41,6 +41,10 @@ struct Heard {
     status: Option<NodeStatus>,
     at: Option<clock::Instant>,
     refused: bool,
+    /// Round trip of the last question that was answered.
+    rtt: Option<Duration>,
+    /// Why the last question was not.
+    trouble: Option<String>,
     /// This node's detector held it dead, and it has not answered since.
     dead: bool,
 }
@@ -245,13 +249,19 @@ impl StatusParts {
     /// Asks one node, and gives its name back.
     async fn ask(&self, name: NodeName, addr: String, heard: &HeardOf) -> NodeName {
         let link = self.links.to(addr, Lane::Service);
+        let asked = clock::now();
         let answer = link.call::<_, NodeStatus>(STATUS, &(), ANSWER_MAX).await;
+        let rtt = Some(asked.elapsed());
         let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = heard.entry(name.clone()).or_default();
         entry.refused = matches!(answer, Err(PeerError::Refused { .. }));
-        if let Ok(status) = answer {
-            let at = Some(clock::now());
-            *entry = Heard { status: Some(status), at, refused: false, dead: false };
+        match answer {
+            Ok(status) => {
+                let at = Some(clock::now());
+                let status = Some(status);
+                *entry = Heard { status, at, rtt, refused: false, trouble: None, dead: false };
+            }
+            Err(error) => entry.trouble = Some(error.to_string()),
         }
         name
     }
@@ -304,7 +314,11 @@ impl StatusParts {
             own.write_age_ms =
                 consensus.writing_since().map(|since| clock::millis(since.elapsed()));
             own.handing_over = consensus.is_handing_over();
+            if !self.has_quorum(&view) {
+                own.denied = consensus.denials();
+            }
         }
+        own.last_log = view.last_log;
         own.raft_id = view.me.map(|me| me.0);
         own.voter = own.mode == Mode::Normal || (own.mode == Mode::Solo && votes(&view));
         own.term = view.term.0;
@@ -399,13 +413,17 @@ fn other(
         heard.status.unwrap_or_else(|| NodeStatus::unknown(name.clone(), http_addr, raft_addr));
     (node.ip, node.http_port) = split_addr(http_addr);
     node.last_contact_ms = age.map(clock::millis);
+    node.rtt_ms = heard.rtt.map(clock::millis);
+    node.trouble = heard.trouble;
     node.healthy = node.healthy
         && !heard.refused
         && !heard.dead
         && age.is_some_and(|age| age < HEALTHY_WITHIN);
     let member = view.members.iter().find(|member| member.name == name);
     node.voter = member.is_some_and(|member| member.voter);
-    node.raft_id = member.map(|member| member.raft_id.0).or(node.raft_id);
+    // A node that is no member any more may have had a number.
+    let known = view.members.is_empty().then_some(node.raft_id).flatten();
+    node.raft_id = member.map(|member| member.raft_id.0).or(known);
     let leads = member.is_some_and(|member| view.leader == Some(member.raft_id));
     if leads {
         node.role = Role::Leader;

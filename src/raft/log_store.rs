@@ -20,9 +20,9 @@ use crate::limits::LOG_CACHE_ENTRIES_MAX;
 use crate::rt::RaftRt;
 use crate::store::{Batch, Column, Reader, Store, StoreError};
 
-const VOTE_KEY: &[u8] = b"raft/vote";
-const COMMITTED_KEY: &[u8] = b"raft/committed";
-const PURGED_KEY: &[u8] = b"raft/purged";
+pub(super) const VOTE_KEY: &[u8] = b"raft/vote";
+pub(super) const COMMITTED_KEY: &[u8] = b"raft/committed";
+pub(super) const PURGED_KEY: &[u8] = b"raft/purged";
 
 /// What is known without asking the disk.
 #[derive(Debug, Default)]
@@ -114,7 +114,7 @@ impl LogStore {
     }
 }
 
-fn key(index: u64) -> [u8; 8] {
+pub(super) fn key(index: u64) -> [u8; 8] {
     index.to_be_bytes()
 }
 
@@ -122,7 +122,7 @@ fn decode(json: &[u8]) -> Result<Entry, StoreError> {
     serde_json::from_slice(json).map_err(|error| StoreError::corrupt("a log entry", error))
 }
 
-fn load<T: DeserializeOwned>(
+pub(super) fn load<T: DeserializeOwned>(
     reader: &dyn Reader,
     key: &[u8],
     what: &'static str,
@@ -148,7 +148,11 @@ fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
     (from, to)
 }
 
-fn read_from_disk(store: &dyn Store, from: u64, to: u64) -> Result<Vec<Entry>, StoreError> {
+pub(super) fn read_from_disk(
+    store: &dyn Reader,
+    from: u64,
+    to: u64,
+) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::new();
     let mut damaged = None;
     store.scan(Column::Log, &key(from), &key(to), &mut |_, json| match decode(json) {

@@ -8,13 +8,19 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{ChangeMembers, ServerState};
 
-use super::Consensus;
+use super::hand_over::{FITNESS, Fitness};
 use super::types::{MemberNode, TypeConfig};
-use crate::ident::RaftId;
-use crate::view::Member;
+use super::{Consensus, ProposeError};
+use crate::ident::{NodeName, RaftId};
+use crate::ledger::Command;
+use crate::peer::link::{Lane, Links};
+use crate::view::{LeaderView, Member};
 
 /// How long a new node may take to receive the ledger before the attempt is given up.
 const CATCH_UP_MAX: Duration = Duration::from_secs(60);
+
+/// How long the voters that stay may take to answer before one is removed.
+const ALIVE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Between two attempts to finish a change of membership.
 const FINISH_INTERVAL: Duration = Duration::from_millis(100);
@@ -28,8 +34,23 @@ pub enum MembersError {
     Busy,
     #[error("{name} did not catch up within {} s", CATCH_UP_MAX.as_secs())]
     TooSlow { name: String },
+    #[error("{name} is not a member of this cluster; the members are {members}")]
+    NoSuchMember { name: NodeName, members: String },
+    #[error("{name} leads; hand leadership over first")]
+    Leads { name: NodeName },
+    /// The rest could neither commit this change nor anything after it.
+    #[error(
+        "without {name} there would be {voters} voters, and only {alive} of them answer; \
+         bring the others back, or remove those first"
+    )]
+    WouldStop { name: NodeName, voters: usize, alive: usize },
     #[error("the change of membership failed: {0}")]
     Failed(String),
+}
+
+fn no_such_member(name: &NodeName, view: &LeaderView) -> MembersError {
+    let members: Vec<&str> = view.members.iter().map(|member| member.name.as_str()).collect();
+    MembersError::NoSuchMember { name: name.clone(), members: members.join(", ") }
 }
 
 type WriteError = RaftError<TypeConfig, ClientWriteError<TypeConfig>>;
@@ -96,6 +117,82 @@ impl Consensus {
         // A member that is not a voter afterwards leaves, and its number with it.
         self.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), false).await?;
         Ok(())
+    }
+
+    /// Takes every member called `name` out of the cluster, for good: its number is never let in
+    /// again. The change is refused where the voters that would be left and that answer now are
+    /// no majority.
+    ///
+    /// # Errors
+    /// See [`MembersError`]. After `Failed` it may still take place.
+    pub async fn remove(&self, name: &NodeName, links: &Links) -> Result<(), MembersError> {
+        let Ok(_slot) = self.members_slot.try_lock() else { return Err(MembersError::Busy) };
+        self.finish_change().await?;
+        let view = self.view();
+        if !view.i_lead() {
+            return Err(MembersError::NotLeader);
+        }
+        let leaving: Vec<&Member> = view.members.iter().filter(|m| m.name == *name).collect();
+        if leaving.is_empty() {
+            return Err(no_such_member(name, &view));
+        }
+        if leaving.iter().any(|member| member.raft_id == self.me) {
+            return Err(MembersError::Leads { name: name.clone() });
+        }
+        let staying: Vec<&Member> = view.voters().filter(|voter| voter.name != *name).collect();
+        let alive = self.alive(&staying, links).await;
+        if alive <= staying.len() / 2 {
+            let voters = staying.len();
+            return Err(MembersError::WouldStop { name: name.clone(), voters, alive });
+        }
+        for member in &leaving {
+            // First, or it would ask to be let in again as soon as it is out.
+            let retire = Command::Retire { raft_id: member.raft_id };
+            self.propose(retire).await.map_err(|error| match error {
+                // So does a new leader before its first entry is committed.
+                ProposeError::NotLeader { .. } => MembersError::NotLeader,
+                ProposeError::Stopped(cause) => MembersError::Failed(cause),
+            })?;
+        }
+        let ids = |voter: bool| -> BTreeSet<u64> {
+            leaving.iter().filter(|m| m.voter == voter).map(|m| m.raft_id.0).collect()
+        };
+        tracing::info!(peer = %name, "removing the node, as an operator asked");
+        let (voters, learners) = (ids(true), ids(false));
+        if !voters.is_empty() {
+            self.raft.change_membership(ChangeMembers::RemoveVoters(voters), false).await?;
+        }
+        if !learners.is_empty() {
+            self.raft.change_membership(ChangeMembers::RemoveNodes(learners), false).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the learner called `name` a voter. Does nothing where it is one.
+    ///
+    /// # Errors
+    /// See [`MembersError`].
+    pub async fn promote(&self, name: &NodeName) -> Result<(), MembersError> {
+        let view = self.view();
+        if !view.i_lead() {
+            return Err(MembersError::NotLeader);
+        }
+        match view.members.iter().find(|member| member.name == *name) {
+            Some(member) => self.admit(member).await,
+            None => Err(no_such_member(name, &view)),
+        }
+    }
+
+    /// How many of `voters` answer now, this node included.
+    async fn alive(&self, voters: &[&Member], links: &Links) -> usize {
+        let asking = voters.iter().map(|voter| async {
+            if voter.raft_id == self.me {
+                return true;
+            }
+            let link = links.to_member(voter.raft_id, &voter.raft_addr, Lane::Vote);
+            link.call::<_, Fitness>(FITNESS, &(), ALIVE_WITHIN).await.is_ok()
+        });
+        futures_util::future::join_all(asking).await.into_iter().filter(|alive| *alive).count()
     }
 
     /// Finishes, whenever this node leads, what a former leader left half done, until Raft

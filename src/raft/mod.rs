@@ -6,12 +6,14 @@
 
 mod ballots;
 mod campaign;
+mod denials;
 mod hand_over;
 mod log_store;
 mod log_writer;
 mod members;
 mod network;
 mod options;
+pub mod recover;
 mod rpc;
 #[cfg(sim)]
 mod sim_runtime;
@@ -37,7 +39,7 @@ pub use members::MembersError;
 pub use rpc::{LateConsensus, mount};
 use types::{MemberNode, Raft};
 
-use crate::api::cluster::Role;
+use crate::api::cluster::{Denial, Role};
 use crate::clock;
 use crate::config::{Snapshots, Timings};
 use crate::ident::{ClusterUuid, RaftId};
@@ -110,6 +112,7 @@ pub struct Consensus {
     writer: log_writer::LogWriter,
     log: log_store::LogView,
     disk: Disk,
+    denials: denials::Denials,
 }
 
 impl Consensus {
@@ -133,7 +136,8 @@ impl Consensus {
         };
         let machine =
             state_machine::StateMachine::new(rt.clone(), Arc::clone(&store), Arc::clone(&metrics));
-        let network = network::Network::new(links, ballots, log.view());
+        let denials = denials::Denials::default();
+        let network = network::Network::new(links, ballots, log.view(), denials.clone());
         let log_view = log.view();
         let raft = Raft::new(me.0, options, network, log, machine)
             .await
@@ -156,6 +160,7 @@ impl Consensus {
             writer,
             log: log_view,
             disk,
+            denials,
         };
         rt.spawn_until_stop("membership changes", consensus.clone().keep_changes_finished());
         Ok(consensus)
@@ -317,6 +322,12 @@ impl Consensus {
             ServerState::Shutdown => Role::Unknown,
         };
         (role, view::quorum_ack_ms(&metrics))
+    }
+
+    /// Who denied this node a vote when it last asked, and why. Of interest while there is no
+    /// leader; kept until the same voter grants one.
+    pub fn denials(&self) -> Vec<Denial> {
+        self.denials.list()
     }
 
     /// Waits until Raft stops by itself, and says why. It does so on a disk error: a

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::ballots::Ballots;
+use super::denials::Denials;
 use super::log_store::LogView;
 use super::state_machine::SnapshotData;
 use super::types::{LogId, MemberNode, Snapshot, SnapshotMeta, TypeConfig, Vote};
@@ -81,11 +82,12 @@ pub struct Network {
     links: Links,
     ballots: Ballots,
     log: LogView,
+    denials: Denials,
 }
 
 impl Network {
-    pub fn new(links: Links, ballots: Ballots, log: LogView) -> Self {
-        Self { links, ballots, log }
+    pub fn new(links: Links, ballots: Ballots, log: LogView, denials: Denials) -> Self {
+        Self { links, ballots, log, denials }
     }
 
     fn connection(&self, target: u64, node: &MemberNode, entries: Lane) -> Connection {
@@ -97,6 +99,7 @@ impl Network {
             snapshot: to(Lane::Snapshot),
             ballots: self.ballots.clone(),
             log: self.log.clone(),
+            denials: self.denials.clone(),
         }
     }
 }
@@ -121,6 +124,7 @@ pub struct Connection {
     snapshot: Link,
     ballots: Ballots,
     log: LogView,
+    denials: Denials,
 }
 
 /// Everything that went wrong on the way is worth a retry after the back-off.
@@ -161,6 +165,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         let (answer, durable): (Result<VoteResponse<TypeConfig>, _>, _) =
             tokio::join!(asking, self.ballots.durable(term));
         durable.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))?;
+        self.denials.note(&self.name, &rpc, &answer);
         match &answer {
             Ok(answer) if answer.vote_granted => {
                 tracing::info!(peer = %self.name, term, "received a vote");
@@ -176,7 +181,9 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.vote.call(PRE_VOTE, &rpc, option.soft_ttl()).await.map_err(rpc_error)
+        let answer = self.vote.call(PRE_VOTE, &rpc, option.soft_ttl()).await;
+        self.denials.note(&self.name, &rpc, &answer);
+        answer.map_err(rpc_error)
     }
 
     async fn full_snapshot(

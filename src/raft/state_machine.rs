@@ -30,13 +30,13 @@ const CHUNKS_MAX: usize = 4;
 
 /// How far the ledger is, written in one batch with what it says.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Position {
-    applied: Option<LogId>,
-    membership: StoredMembership,
+pub(super) struct Position {
+    pub applied: Option<LogId>,
+    pub membership: StoredMembership,
 }
 
 impl Position {
-    fn load(reader: &dyn Reader) -> Result<Self, StoreError> {
+    pub fn load(reader: &dyn Reader) -> Result<Self, StoreError> {
         match reader.get(Column::Meta, POSITION_KEY)? {
             None => Ok(Self::default()),
             Some(json) => serde_json::from_slice(&json)
@@ -48,7 +48,7 @@ impl Position {
         SnapshotMeta { last_log_id: self.applied, last_membership: self.membership }
     }
 
-    fn save(&self, batch: &mut Batch) -> Result<(), StoreError> {
+    pub fn save(&self, batch: &mut Batch) -> Result<(), StoreError> {
         batch.put(Column::Meta, POSITION_KEY, encode("the applied position", self)?);
         Ok(())
     }

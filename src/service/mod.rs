@@ -4,8 +4,10 @@
 //! [`LedgerAccess`], commands to the [`Operator`]. Begin with [`Service`]; each use
 //! case is an `impl Service` in the file that bears its name.
 
+mod about;
 mod admission;
 mod alone;
+mod backup;
 mod commit;
 mod dataset;
 mod embed;
@@ -28,6 +30,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::about::About;
 pub use self::admission::Permit;
 pub use self::alone::LedgerOrJournal;
 pub use self::commit::Committed;
@@ -71,6 +74,7 @@ pub struct ServiceParts {
     pub status: watch::Receiver<Arc<ClusterStatus>>,
     pub operator: Operator,
     pub events: Events,
+    pub about: About,
 }
 
 /// Everything a client may ask of this node. Cheap to clone.

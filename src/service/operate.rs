@@ -2,7 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::cluster::{FailRequest, TransferRequest, Transferred};
+use crate::api::cluster::{FailRequest, MembersRequest, TransferRequest, Transferred};
 
 /// What an operator may ask of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +10,7 @@ pub enum Operation {
     Fail(FailRequest),
     Restore,
     TransferLeader(TransferRequest),
+    Members(MembersRequest),
 }
 
 /// What was done.

@@ -121,6 +121,7 @@ impl Bench {
             status: status_rx,
             operator,
             events: Events::new(node),
+            about: super::About::default(),
         });
         Self { service, ledger, status, _operations: operations, rt, pool }
     }

@@ -47,6 +47,22 @@ impl RocksStore {
     /// # Errors
     /// Locked by another process, unreadable, or damaged.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let (options, columns) = Self::options();
+        Ok(Self { db: DB::open_cf_descriptors(&options, folder, columns)? })
+    }
+
+    /// Opens the store in `folder` for reading, and leaves it as it is.
+    ///
+    /// # Errors
+    /// Not there, unreadable, or damaged.
+    pub fn open_read_only(folder: &Path) -> Result<Self, StoreError> {
+        let (options, columns) = Self::options();
+        // The write-ahead log is read too, and not taken for a process that runs.
+        let db = DB::open_cf_descriptors_read_only(&options, folder, columns, false)?;
+        Ok(Self { db })
+    }
+
+    fn options() -> (Options, [ColumnFamilyDescriptor; Column::ALL.len()]) {
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
@@ -69,7 +85,7 @@ impl RocksStore {
             options.set_compression_type(rocksdb::DBCompressionType::None);
             ColumnFamilyDescriptor::new(column.name(), options)
         });
-        Ok(Self { db: DB::open_cf_descriptors(&options, folder, columns)? })
+        (options, columns)
     }
 
     fn column(&self, column: Column) -> &ColumnFamily {

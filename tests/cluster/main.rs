@@ -15,6 +15,7 @@ mod lone;
 mod mistakes;
 #[cfg(target_os = "linux")]
 mod netns;
+mod operate;
 mod partition;
 mod pictures;
 mod silent;

@@ -10,4 +10,5 @@ mod drill_doubles;
 mod generated;
 mod lexer;
 mod reader;
+mod said;
 mod tidy;

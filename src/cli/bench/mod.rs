@@ -212,7 +212,7 @@ fn measure(args: &LoadArgs, interrupt: &Interrupt) -> anyhow::Result<(BenchRepor
     let plan = plan(args)?;
     allow_files(&plan, args.ground.count())?;
     // Named, because it must live until the load is over: own nodes end with it.
-    let mut ground = args.ground.ground(None, &interrupt.clean)?;
+    let mut ground = args.ground.ground_or_configured(&interrupt.clean)?;
     if let Ground::Local(fleet) = &mut ground {
         output::note("waiting for the local nodes to form a cluster");
         fleet.wait_formed(FORM_MAX, &interrupt.clean)?;

@@ -775,7 +775,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__serve)
-            opts="-h --id --peers --config --listen --raft-listen --data-dir --cover --solo-after --timings --supervise --codec-threads --cover-cache-mib --log-format --log --set --print-config --supervised --help"
+            opts="-h --id --peers --config --listen --raft-listen --data-dir --cover --solo-after --timings --supervise --remote-admin --codec-threads --cover-cache-mib --log-format --log --set --print-config --supervised --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

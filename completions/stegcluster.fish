@@ -58,6 +58,7 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log-fo
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log -d 'What is logged: a level such as info, or tracing directives [default: info]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l set -d 'Any setting of cluster.yaml by its key, such as timings.probe_misses=4' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l supervise -d 'Restart the node after a crash'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l remote-admin -d 'Take orders (kill-leader, failover-drill, members) from other machines too, from anyone who reaches the client port: for drills in a network that you trust'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l print-config -d 'Print the whole configuration as a cluster.yaml, with each value\'s source, and stop'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l supervised -d 'The node below `--supervise`'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -29,7 +29,8 @@ const WRITE_WITHIN: Duration = Duration::from_millis(250);
 /// A killed process leaves its work at once; one that is terminated hands over before it ends;
 /// one that is stopped is silent, and goes on after --stop-ms. A process that ended is started
 /// again by nothing but its own supervisor. Small records are written meanwhile, to tell when writes
-/// went on. The order goes to the leader itself, which takes it from its own machine only.
+/// went on. The order goes to the leader itself, which takes it from its own machine only unless
+/// it was started with --remote-admin.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   stegcluster kill-leader

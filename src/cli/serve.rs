@@ -56,6 +56,10 @@ pub struct ServeArgs {
     /// Restart the node after a crash
     #[arg(long)]
     supervise: bool,
+    /// Take orders (kill-leader, failover-drill, members) from other machines too, from anyone who
+    /// reaches the client port: for drills in a network that you trust
+    #[arg(long)]
+    remote_admin: bool,
     /// Threads that embed and extract [default: one for each core]
     #[arg(long, value_name = "NUMBER")]
     codec_threads: Option<String>,
@@ -105,6 +109,9 @@ impl ServeArgs {
         }
         if self.supervise {
             partial.flag("--supervise", key::SUPERVISE, "true")?;
+        }
+        if self.remote_admin {
+            partial.flag("--remote-admin", key::REMOTE_ADMIN, "true")?;
         }
         for assignment in &self.set {
             partial.assignment(assignment)?;

@@ -45,6 +45,8 @@ pub struct ServeConfig {
     pub solo_after: Option<Duration>,
     /// Restart the node after a crash.
     pub supervise: bool,
+    /// Orders (`/admin/...`) are taken from other machines too, not from this one only.
+    pub remote_admin: bool,
     /// Threads for the codec; at least 1.
     pub codec_threads: usize,
     /// Memory for covers seen before, in MiB.

@@ -47,6 +47,7 @@ settings! {
     COVER = "cover": "The picture used when a request brings none.";
     SOLO_AFTER = "solo_after": "Time without a quorum until the node serves alone, or never.";
     SUPERVISE = "supervise": "Restart the node when it crashes: true or false.";
+    REMOTE_ADMIN = "remote_admin": "Take orders (/admin/...) from other machines: true or false.";
     CODEC_THREADS = "codec_threads": "Threads that embed and extract.";
     COVER_CACHE_MIB = "cover_cache_mib": "Memory for covers seen before, in MiB; 0 keeps none.";
     LOG_FORMAT = "log.format": "text or json.";
@@ -497,7 +498,7 @@ log: {format: json, filter: debug}
             (
                 "cluster: x\nlisten_on: y\n",
                 "c.yaml line 2: unknown key `listen_on`; known here: cluster, id, listen, raft_listen, \
-                 nodes, data_dir, cover, solo_after, supervise, codec_threads, cover_cache_mib, log, timings, snapshots",
+                 nodes, data_dir, cover, solo_after, supervise, remote_admin, codec_threads, cover_cache_mib, log, timings, snapshots",
             ),
             (
                 "log:\n  colour: red\n",

@@ -153,6 +153,7 @@ pub fn resolve(layers: &Layers) -> Result<Resolved, ConfigError> {
     let solo_after =
         merge.parsed(key::SOLO_AFTER, Some(preset.value.solo_after()), show_patience, patience)?;
     let supervise = merge.parsed(key::SUPERVISE, false, bool::to_string, yes_or_no)?.value;
+    let remote_admin = merge.parsed(key::REMOTE_ADMIN, false, bool::to_string, yes_or_no)?.value;
     let codec_threads =
         merge.whole(key::CODEC_THREADS, cores(), 1, limits::CODEC_THREADS_MAX)?.value;
     let cover_cache_mib = merge
@@ -180,6 +181,7 @@ pub fn resolve(layers: &Layers) -> Result<Resolved, ConfigError> {
         cover,
         solo_after: solo_after.value,
         supervise,
+        remote_admin,
         codec_threads,
         cover_cache_mib,
         log_format,

@@ -30,7 +30,10 @@ pub enum HttpError {
     BodyTooLarge,
     #[error("the request body did not arrive within {} s", limits::BODY_READ_MAX.as_secs())]
     BodyTooSlow,
-    #[error("admin calls are allowed from this machine only")]
+    #[error(
+        "orders are taken from this machine only, and not from web pages; a node started with \
+         --remote-admin takes them from other machines too"
+    )]
     NotLocal,
     #[error("this node is paused on purpose; use another, or POST /admin/restore")]
     Faulted,

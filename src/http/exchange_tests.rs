@@ -67,7 +67,7 @@ impl Answer {
 impl Fixture {
     fn new() -> Self {
         let bench = Bench::new();
-        let port = service_for(bench.service.clone(), PauseGate::default());
+        let port = service_for(bench.service.clone(), PauseGate::default(), false);
         Self { bench, port: port("127.0.0.1:5555".parse().unwrap()) }
     }
 

@@ -67,6 +67,8 @@ struct ClientAddr(SocketAddr);
 struct Context {
     service: Service,
     pause: PauseGate,
+    /// Orders are taken from other machines too.
+    remote_admin: bool,
 }
 
 /// A handler's answer.
@@ -187,7 +189,12 @@ impl hyper::service::Service<Request<Incoming>> for ClientService {
 }
 
 /// The service of each connection, for [`crate::net::serve::serve`].
-pub fn service_for(service: Service, pause: PauseGate) -> impl Fn(SocketAddr) -> ClientService {
-    let routes = routes(Context { service, pause });
+/// Orders are taken from this machine only, unless `remote_admin` is set.
+pub fn service_for(
+    service: Service,
+    pause: PauseGate,
+    remote_admin: bool,
+) -> impl Fn(SocketAddr) -> ClientService {
+    let routes = routes(Context { service, pause, remote_admin });
     move |client| ClientService::new(routes.clone(), client)
 }

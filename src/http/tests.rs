@@ -86,6 +86,10 @@ impl LedgerAccess for Forgetful {
 
 /// A node's routes without a node. Operator commands find it stopped.
 fn mounted(pause: &PauseGate) -> BoxedFilter<(Response,)> {
+    mounted_with(pause, false)
+}
+
+fn mounted_with(pause: &PauseGate, remote_admin: bool) -> BoxedFilter<(Response,)> {
     let metrics = Arc::new(Metrics::new());
     let node: crate::ident::NodeName = "n1".parse().unwrap();
     let status = Arc::new(ClusterStatus { node: Some(node.clone()), ..ClusterStatus::default() });
@@ -103,7 +107,7 @@ fn mounted(pause: &PauseGate) -> BoxedFilter<(Response,)> {
         events: Events::new(node),
         about: crate::service::About::default(),
     });
-    routes(Context { service, pause: pause.clone() })
+    routes(Context { service, pause: pause.clone(), remote_admin })
 }
 
 async fn call(routes: &BoxedFilter<(Response,)>, method: &str, target: &str) -> Response {
@@ -214,6 +218,19 @@ async fn admin_calls_are_for_this_machine_only() {
         let response =
             call_from(&routes, "post", "/admin/restore", &[], client.parse().unwrap()).await;
         assert_eq!(response.status(), expected, "{client}");
+    }
+}
+
+#[tokio::test]
+async fn with_remote_admin_orders_come_from_anywhere_but_from_a_page() {
+    let routes = mounted_with(&PauseGate::default(), true);
+    let page = ("origin", "http://192.0.2.1");
+    for (headers, expected) in
+        [(&[][..], StatusCode::SERVICE_UNAVAILABLE), (&[page], StatusCode::FORBIDDEN)]
+    {
+        let client = "192.0.2.1:9".parse().unwrap();
+        let response = call_from(&routes, "post", "/admin/restore", headers, client).await;
+        assert_eq!(response.status(), expected, "{headers:?}");
     }
 }
 

@@ -358,7 +358,7 @@ impl Node {
             "node started"
         );
         let (failed, not_listening) = oneshot::channel();
-        let (port, stopped) = (self.client_port, stop.clone());
+        let (port, stopped, remote_admin) = (self.client_port, stop.clone(), config.remote_admin);
         client_rt.spawn("client port", async move {
             // A returning node's clients would wait for its first word of the leader, and the
             // other nodes serve them at once.
@@ -366,7 +366,7 @@ impl Node {
             let _ = tokio::time::timeout(LED_MAX, led).await;
             match port.listen() {
                 Ok(listener) => {
-                    let service_for = crate::http::service_for(service, pause);
+                    let service_for = crate::http::service_for(service, pause, remote_admin);
                     net::serve::serve(listener, None, clients, stopped, service_for).await;
                 }
                 // Nobody hears it where the node is ending already.

@@ -98,6 +98,7 @@ impl Host {
             solo_after: settings.solo_after,
             supervise: false,
             codec_threads: 1,
+            remote_admin: false,
             cover_cache_mib: 0,
             log_format: LogFormat::Text,
             log_filter: "off".into(),

@@ -28,6 +28,9 @@ pub const DISK_STUCK: u8 = 5;
 /// `serve`: stopped as a drill asked by `/admin/fail`, to be started again.
 pub const RESTART: u8 = 6;
 
+/// `serve`: an operator removed this node from its cluster. Its supervisor lets it be.
+pub const REMOVED: u8 = 7;
+
 /// `failover-drill`: an acknowledged record was lost, doubled or changed, or a linearizable
 /// read missed it.
 pub const LOST: u8 = 1;
@@ -55,6 +58,7 @@ pub const TABLE: &[(&str, &[Meaning])] = &[
             (USAGE, "could not start"),
             (DISK_STUCK, "a write to the disk took longer than timings.fsync_exit_ms"),
             (RESTART, "stopped as a drill asked, to be started again"),
+            (REMOVED, "an operator removed this node from its cluster"),
         ],
     ),
     (
@@ -108,7 +112,7 @@ pub const TABLE: &[(&str, &[Meaning])] = &[
         "failover-drill",
         &[
             (OK, "nothing lost, nothing doubled"),
-            (LOST, "an acknowledged record was lost, doubled or changed"),
+            (LOST, "a record was lost, doubled, changed or read stale, or two nodes led one term"),
             (TARGET_MISSED, "a target was missed (or wrong usage)"),
             (COULD_NOT_RUN, "the drill itself failed, or its report could not be written"),
         ],

@@ -158,6 +158,10 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
             super::complain(&error.into());
             Ok(ExitCode::from(exit::DISK_STUCK))
         }
+        Err(error @ NodeError::Removed { .. }) => {
+            super::complain(&error.into());
+            Ok(ExitCode::from(exit::REMOVED))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -46,7 +46,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
         };
         // At the first start it is the user who can mend it; later it may pass.
         let wrong_usage = status.code() == Some(i32::from(exit::USAGE)) && attempt == 1;
-        if status.success() || wrong_usage {
+        let removed = status.code() == Some(i32::from(exit::REMOVED));
+        if status.success() || wrong_usage || removed {
             return Ok(code_of(status));
         }
         if started.elapsed() > WELL_AFTER {

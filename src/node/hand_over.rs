@@ -4,12 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use super::order::{Answer, Order, carry_out};
 use crate::api::cluster::{TransferRequest, Transferred};
 use crate::clock;
 use crate::observe::events::{Change, Events};
-use crate::peer::link::{Lane, Links};
+use crate::peer::link::Links;
 use crate::peer::routes::{Admit, Refusal, Routes};
 use crate::raft::{Consensus, HandOverError, HandedOver, LateConsensus};
 use crate::service::operate::{Done, OperateError};
@@ -19,32 +18,6 @@ const TRANSFER: &str = "/node/transfer-leader";
 /// How long the leader may take. Longer than a hand-over takes at its longest.
 const ANSWER_MAX: Duration = Duration::from_secs(6);
 
-/// How long a node that knows no leader waits for one, and between two looks.
-const LEADER_MAX: Duration = Duration::from_secs(3);
-const LEADER_PAUSE: Duration = Duration::from_millis(20);
-
-/// The leader's answer to another node.
-#[derive(Debug, Serialize, Deserialize)]
-enum Answer {
-    Done(HandedOver),
-    /// In a sentence; nothing was changed, or something else was.
-    Refused(String),
-    /// It cannot now.
-    Unavailable(String),
-    NotLeader,
-}
-
-impl Answer {
-    fn of(result: Result<HandedOver, HandOverError>) -> Self {
-        match result {
-            Ok(handed) => Self::Done(handed),
-            Err(HandOverError::NotLeader) => Self::NotLeader,
-            Err(error) if is_mistake(&error) => Self::Refused(error.to_string()),
-            Err(error) => Self::Unavailable(error.to_string()),
-        }
-    }
-}
-
 /// Mounts what other nodes ask of the leader.
 pub fn mount(routes: &mut Routes, late: &LateConsensus, links: &Links, events: &Events) {
     let (late, links, events) = (Arc::clone(late), links.clone(), events.clone());
@@ -53,12 +26,12 @@ pub fn mount(routes: &mut Routes, late: &LateConsensus, links: &Links, events: &
         async move {
             let consensus = late.get().ok_or_else(|| Refusal::unavailable("still starting"))?;
             tracing::info!(peer = %envelope.from, "an operator there asks for another leader");
-            Ok(Answer::of(here(consensus, &request, &links, &events).await))
+            Ok(here(consensus, &request, &links, &events).await)
         }
     });
 }
 
-/// An operator's command. A node that does not lead passes it on to the one that does, and
+/// An operator's order. A node that does not lead passes it on to the one that does, and
 /// waits for that where there is none just now.
 pub async fn transfer(
     request: &TransferRequest,
@@ -66,27 +39,9 @@ pub async fn transfer(
     links: &Links,
     events: &Events,
 ) -> Result<Done, OperateError> {
-    let Some(consensus) = late.get() else {
-        let reason = "this node does not belong to a cluster yet";
-        return Err(OperateError::Unavailable(reason.to_owned()));
-    };
-    let until = clock::now() + LEADER_MAX;
-    loop {
-        let answer = match here(consensus, request, links, events).await {
-            Err(HandOverError::NotLeader) => elsewhere(consensus, request, links).await,
-            result => Some(Answer::of(result)),
-        };
-        match answer {
-            Some(Answer::Done(handed)) => return Ok(done(&handed)),
-            Some(Answer::Refused(reason)) => return Err(OperateError::Refused(reason)),
-            Some(Answer::Unavailable(reason)) => return Err(OperateError::Unavailable(reason)),
-            // A change of leader is under way, or this node has not heard of it yet.
-            Some(Answer::NotLeader) | None if clock::now() < until => {
-                tokio::time::sleep(LEADER_PAUSE).await;
-            }
-            Some(Answer::NotLeader) | None => return Err(OperateError::NotLeader),
-        }
-    }
+    let order = Order { path: TRANSFER, answer_max: ANSWER_MAX, request };
+    let here = |leader| here(leader, request, links, events);
+    Ok(done(&carry_out(order, late, links, here).await?))
 }
 
 /// By the leader itself.
@@ -95,29 +50,19 @@ async fn here(
     request: &TransferRequest,
     links: &Links,
     events: &Events,
-) -> Result<HandedOver, HandOverError> {
+) -> Answer<HandedOver> {
     let result = consensus.hand_over(request.to.as_ref(), links).await;
     match &result {
         Ok(handed) if handed.from != handed.to => tell(events, handed, "an operator asked"),
         Ok(_) | Err(HandOverError::NotLeader) => {}
         Err(error) => tracing::warn!(cause = %error, "leadership was not handed over as asked"),
     }
-    result
-}
-
-/// By the leader, as this node knows it; `None` where it knows of none.
-async fn elsewhere(
-    consensus: &Consensus,
-    request: &TransferRequest,
-    links: &Links,
-) -> Option<Answer> {
-    let view = consensus.view();
-    let leader = view.leader_member().filter(|leader| leader.raft_id != consensus.me())?;
-    let link = links.to_member(leader.raft_id, &leader.raft_addr, Lane::Service);
-    let answer = link.call(TRANSFER, request, ANSWER_MAX).await;
-    Some(answer.unwrap_or_else(|error| {
-        Answer::Unavailable(format!("{} leads, and does not answer: {error}", leader.name))
-    }))
+    match result {
+        Ok(handed) => Answer::Done(handed),
+        Err(HandOverError::NotLeader) => Answer::NotLeader,
+        Err(error) if is_mistake(&error) => Answer::Refused(error.to_string()),
+        Err(error) => Answer::Unavailable(error.to_string()),
+    }
 }
 
 /// True where the operator has to ask for something else.

@@ -7,6 +7,7 @@ mod faults;
 mod hand_over;
 mod leadership;
 mod members;
+mod order;
 pub mod recover;
 mod runtimes;
 mod self_watch;

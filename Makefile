@@ -24,7 +24,11 @@ FUZZ := PATH="$(BUILD_PATH)" RUSTFLAGS= cargo +nightly fuzz run
 # Tools that the checks need are compiled here, once.
 TOOLS_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stegcluster/tools
 
-.PHONY: help demo drill-all test sim soak build static check audit bench bench-codec fuzz clean setup cargo-deny
+VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n 1)
+# Where `make release` puts what it makes.
+DIST := $(TARGET_DIR)/dist
+
+.PHONY: deb rpm test-deb release cargo-tools help demo drill-all test sim soak build static check audit bench bench-codec fuzz clean setup cargo-deny
 
 help: ## Show this list (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -72,6 +76,21 @@ static: ## Build one fully static binary for x86-64 Linux
 	  || { echo "$(STATIC) is not static:"; ldd $(STATIC); exit 1; }
 	@echo "$(STATIC): statically linked, $$(wc -c < $(STATIC)) bytes"
 
+deb: static cargo-tools ## A Debian package of the static binary, in target/dist
+	@mkdir -p "$(DIST)"
+	PATH="$(BUILD_PATH)" cargo deb --locked --no-build --no-strip --target $(STATIC_TARGET) \
+	  --output "$(DIST)/stegcluster_$(VERSION)_amd64.deb"
+
+rpm: static cargo-tools ## The same as an RPM
+	@mkdir -p "$(DIST)"
+	PATH="$(BUILD_PATH)" cargo generate-rpm --target $(STATIC_TARGET) --target-dir "$(TARGET_DIR)" \
+	  --output "$(DIST)/stegcluster-$(VERSION).x86_64.rpm"
+
+test-deb: deb ## Install, upgrade, remove and purge the package on this machine (root; see the script)
+	PATH="$(BUILD_PATH)" cargo deb --locked --no-build --no-strip --target $(STATIC_TARGET) \
+	  --deb-version "$(VERSION)+1" --output "$(DIST)/newer.deb"
+	./packaging/test-deb.sh "$(DIST)/stegcluster_$(VERSION)_amd64.deb" "$(DIST)/newer.deb"
+
 check: setup cargo-deny ## Formatting, lints, licenses and sources of dependencies
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -101,3 +120,8 @@ setup:
 cargo-deny: setup
 	@PATH="$(BUILD_PATH)" sh -c 'command -v cargo-deny' >/dev/null \
 	  || CARGO_TARGET_DIR="$(TOOLS_DIR)" RUSTFLAGS= $(CARGO) install --locked cargo-deny
+
+cargo-tools: setup
+	@for tool in cargo-deb cargo-generate-rpm cargo-cyclonedx; do \
+	  PATH="$(BUILD_PATH)" sh -c "command -v $$tool" >/dev/null \
+	  || CARGO_TARGET_DIR="$(TOOLS_DIR)" RUSTFLAGS= $(CARGO) install --locked $$tool || exit 1; done

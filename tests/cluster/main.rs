@@ -10,6 +10,8 @@ mod drills;
 mod failover;
 mod formation;
 mod full_disk;
+#[cfg(target_os = "linux")]
+mod guide;
 mod hand_over;
 mod lone;
 mod mistakes;

@@ -30,7 +30,7 @@ pub struct Lan {
 impl Lan {
     /// # Errors
     /// Why there can be none here.
-    fn lay(tag: &str) -> Result<Self, String> {
+    pub fn lay(tag: &str) -> Result<Self, String> {
         let name = |place: &str| format!("stegcluster-{}-{tag}-{place}", std::process::id());
         let spokes = ["n1", "n2", "n3"].map(name).to_vec();
         let lan = Self { hub: name("hub"), spokes };
@@ -91,7 +91,7 @@ impl Drop for Lan {
     }
 }
 
-fn address(index: usize) -> String {
+pub fn address(index: usize) -> String {
     format!("10.231.0.{}", index + 1)
 }
 
@@ -124,15 +124,18 @@ pub fn inside<T: Send>(netns: &str, body: impl FnOnce() -> T + Send) -> T {
     joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
+/// Says that a test did nothing, and why. Not by a macro: the harness hides what a test that
+/// passes prints.
+pub fn skip(tag: &str, why: &str) {
+    let said = format!("{tag}: skipped: namespaces need root and iproute2: {why}\n");
+    std::io::stderr().write_all(said.as_bytes()).expect("standard error is open");
+}
+
 /// Runs `test` with a formed cluster of nodes with `settings`, from the hub; or says why not.
 pub fn on_a_lan(tag: &str, settings: &[&str], test: impl FnOnce(&Lan, &mut Cluster) + Send) {
     let lan = match Lan::lay(tag) {
         Ok(lan) => lan,
-        Err(why) => {
-            // Not by a macro: the harness hides what a test that passes prints.
-            let said = format!("{tag}: skipped: namespaces need root and iproute2: {why}\n");
-            return std::io::stderr().write_all(said.as_bytes()).expect("standard error is open");
-        }
+        Err(why) => return skip(tag, &why),
     };
     inside(&lan.hub, || {
         let mut cluster = Cluster::on(&lan.hosts(), settings);

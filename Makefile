@@ -28,7 +28,7 @@ VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # Where `make release` puts what it makes.
 DIST := $(TARGET_DIR)/dist
 
-.PHONY: deb rpm test-deb release cargo-tools help demo drill-all test sim soak build static check audit bench bench-codec fuzz clean setup cargo-deny
+.PHONY: deb rpm test-deb release cargo-tools help demo drill-all test api-test overload sim soak build static check audit bench bench-codec fuzz clean setup cargo-deny
 
 help: ## Show this list (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -54,7 +54,16 @@ $(TARGET_DIR)/release/stegcluster:
 
 test: setup ## Run all tests, and some minutes of simulated clusters
 	$(CARGO) test --locked
+	@./tests/api/run.sh $(TARGET_DIR)/debug/stegcluster $(TOOLS_DIR)
 	$(SIM)
+
+api-test: setup ## Hold every answer of a node to openapi.json (schemathesis, by pip)
+	$(CARGO) build --locked
+	STEGCLUSTER_API_TEST=must ./tests/api/run.sh $(TARGET_DIR)/debug/stegcluster $(TOOLS_DIR)
+
+overload: $(STEGCLUSTER) ## Ask 3 nodes for 10 times what they can do, for OVERLOAD_MINUTES (5)
+	./tests/overload/run.py $(STEGCLUSTER) --minutes $(or $(OVERLOAD_MINUTES),5) \
+	  --out $(TARGET_DIR)/overload
 
 sim: setup ## Simulated clusters only; STEGCLUSTER_SIM_SEED=7 replays run 7
 	$(SIM)
@@ -103,7 +112,7 @@ audit: setup cargo-deny ## Known vulnerabilities of dependencies; needs the netw
 bench-codec: setup ## Measure the codec on a photograph of 1920x1080
 	$(CARGO) bench --locked --bench codec
 
-fuzz: ## Fuzz the codec for FUZZ_SECONDS a target (60); needs a nightly Rust
+fuzz: ## Fuzz what reads bytes from outside, FUZZ_SECONDS a target (60); needs a nightly Rust
 	@for target in $(FUZZ_TARGETS); do mkdir -p fuzz/corpus/$$target && \
 	  $(FUZZ) $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 	  -max_total_time=$(or $(FUZZ_SECONDS),60) -max_len=4096 -timeout=10 || exit 1; done

@@ -5,14 +5,39 @@
 
 use std::time::Duration;
 
+/// The least that must pass while somebody is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Counted in pieces of this length.
+    pub window: Duration,
+    /// In each of them at least so much, or the wait ends.
+    pub bytes_min: u64,
+}
+
+/// Largest request head on either port, and largest trailer, in bytes. Beyond it: 431, and the
+/// connection is closed.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Most header fields of a request. Beyond it: 431, and the connection is closed.
+pub const HEADERS_MAX: usize = 100;
+/// Longest path and query of a request, in bytes. Beyond it: 414.
+pub const TARGET_BYTES_MAX: usize = 4 * 1024;
+/// Most parameters of a query. Beyond it: 400.
+pub const QUERY_PARAMETERS_MAX: usize = 16;
+
 /// Largest request body on the client port, in bytes. Beyond it: 413.
 pub const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Largest form field other than a file, in bytes. Beyond it: 400.
 pub const FIELD_BYTES_MAX: usize = 4 * 1024;
 /// Most fields in one form. Beyond it: 400.
 pub const FIELDS_MAX: usize = 16;
+/// Largest head of a form's part, with what precedes it, in bytes, give or take what arrives
+/// at once. Beyond it: 400.
+pub const PART_HEAD_BYTES_MAX: u64 = 16 * 1024;
 /// Most pixels in a cover. Beyond it: 413, before the picture is decoded.
 pub const COVER_PIXELS_MAX: u64 = 64 * 1024 * 1024;
+/// Most scans of a JPEG; progressive ones have some ten. Beyond it: 415. Each may take a
+/// moment for every block of the picture, and only a few bytes of the file.
+pub const JPEG_SCANS_MAX: usize = 64;
 /// Most memory a picture decoder may allocate, in bytes. Beyond it: 413.
 pub const DECODE_BYTES_MAX: u64 = 768 * 1024 * 1024;
 /// Largest secret, in bytes, before and after compression. Beyond it: 413. It also
@@ -30,16 +55,64 @@ pub const KEY_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Jobs waiting for a codec thread. Beyond it: 503 with `Retry-After`.
 pub const POOL_QUEUE_MAX: usize = 256;
-/// Client requests with a body that are in progress at once. Beyond it: 429.
+/// How long a job may have to wait for a codec thread, by what the jobs before it are expected
+/// to take. Beyond it: 503 with `Retry-After`, before the body is read.
+pub const POOL_WAIT_MAX: Duration = Duration::from_secs(2);
+/// A job that takes fewer pixels' work than this is a small one, and small ones have a lane of
+/// their own. Beyond it: it waits in the other lane.
+pub const SMALL_JOB_PIXELS_MAX: u64 = 1024 * 1024;
+/// Client requests with a body, reads of the ledger and commits that are in progress at once.
+/// Beyond it: 429.
 pub const REQUESTS_MAX: usize = 512;
-/// Open client connections. Beyond it a connection waits in the listen backlog.
+/// `Retry-After` at most, in seconds.
+pub const RETRY_AFTER_S_MAX: u64 = 30;
+
+/// Least memory that can be configured (`memory_mib`), in MiB. Below it: a configuration error.
+pub const MEMORY_MIB_MIN: u64 = 256;
+/// Most, in MiB: 16 TiB. Beyond it: a configuration error.
+pub const MEMORY_MIB_MAX: u64 = 16 * 1024 * 1024;
+/// What of `memory_mib` is for the node itself, in MiB: the database (5 columns of two 8 MiB
+/// buffers each and a cache of 16), the log's cache, the buffers of connections, the built-in
+/// pictures, code, threads, and what the allocator holds back. Requests and covers share the rest.
+pub const MEMORY_OWN_MIB: u64 = 128;
+/// The share of the requests' memory that those may hold together which need more than a
+/// sixteenth of it each, as one in so many. Beyond it: 503 with `Retry-After`; small requests
+/// find room meanwhile.
+pub const LARGE_SHARE: u64 = 2;
+pub const LARGE_FRACTION: u64 = 16;
+
+/// Open client connections, if nothing else is configured. Beyond it: 503 with `Retry-After`,
+/// and the connection is closed.
 pub const CLIENT_CONNECTIONS_MAX: usize = 4096;
-/// Open peer connections. Beyond it a connection waits in the listen backlog.
-pub const PEER_CONNECTIONS_MAX: usize = 512;
-/// A client must finish its request head within this, or is disconnected.
+/// Those of one address (of one /64 network with IPv6), if nothing else is configured: a load
+/// balancer is one address, and half of all is for others. Beyond it: 429 with `Retry-After`,
+/// and the connection is closed.
+pub const CLIENT_CONNECTIONS_PER_ADDRESS_MAX: usize = 2048;
+/// Most connections that can be configured. Beyond it: a configuration error.
+pub const CONNECTIONS_CONFIGURED_MAX: usize = 1024 * 1024;
+/// Open streams: events, and exports of the ledger. Beyond it: 503 with `Retry-After`.
+pub const STREAMS_MAX: usize = 256;
+/// Those of one address. Beyond it: 429 with `Retry-After`.
+pub const STREAMS_PER_ADDRESS_MAX: usize = 128;
+/// Open peer connections. Beyond it: 503, and the connection is closed.
+pub const PEER_CONNECTIONS_MAX: usize = 2560;
+/// Those of one address: all nodes may be on one machine. Beyond it: 429, and the connection is
+/// closed; another machine's nodes still find a place.
+pub const PEER_CONNECTIONS_PER_ADDRESS_MAX: usize = 2304;
+/// Buffer of a client connection each way, in bytes. Beyond it: the sender waits.
+pub const CLIENT_BUFFER_BYTES: usize = 64 * 1024;
+/// The same of a peer connection, over which entries are replicated.
+pub const PEER_BUFFER_BYTES: usize = 512 * 1024;
+
+/// A client must finish its request head within this, and begin its next request, or is
+/// disconnected.
 pub const HEADER_READ_MAX: Duration = Duration::from_secs(10);
 /// A client must deliver a request body within this. Beyond it: 408.
 pub const BODY_READ_MAX: Duration = Duration::from_secs(60);
+/// And at least at this pace. Below it: 408.
+pub const BODY_PACE: Pace = Pace { window: Duration::from_secs(5), bytes_min: 16 * 1024 };
+/// A client must take its answer at least at this pace. Below it: the connection is closed.
+pub const ANSWER_PACE: Pace = Pace { window: Duration::from_secs(10), bytes_min: 32 * 1024 };
 /// How long the rest of a body is read and dropped when its request was refused, so that
 /// the client hears why. Beyond it, or beyond as much again as a body may have, the
 /// connection is closed.
@@ -47,6 +120,11 @@ pub const BODY_DISCARD_MAX: Duration = Duration::from_secs(5);
 
 /// Largest message between peers but for snapshots, in bytes. Beyond it: refused.
 pub const PEER_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The same from a node that belongs to no cluster, and for forming and joining one. Beyond it:
+/// refused.
+pub const NEWCOMER_BODY_BYTES_MAX: usize = 64 * 1024;
+/// A peer must deliver a message within this, snapshots aside. Beyond it: refused.
+pub const PEER_BODY_READ_MAX: Duration = Duration::from_secs(30);
 /// Idle connections kept for each peer and lane. Beyond it: closed after use.
 pub const PEER_IDLE_MAX: usize = 16;
 /// How long opening a connection to a peer may take.
@@ -102,6 +180,11 @@ const _: () = {
     assert!(PEER_DIAL_MAX.as_millis() < SUBMIT_MAX.as_millis());
     assert!(DISK_LOW_BYTES < DISK_ENOUGH_BYTES);
     assert!(READ_MAX.as_millis() < SUBMIT_MAX.as_millis());
+    assert!(CLIENT_CONNECTIONS_PER_ADDRESS_MAX < CLIENT_CONNECTIONS_MAX);
+    assert!(STREAMS_PER_ADDRESS_MAX < STREAMS_MAX);
+    assert!(PEER_CONNECTIONS_PER_ADDRESS_MAX < PEER_CONNECTIONS_MAX);
+    assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
+    assert!(MEMORY_OWN_MIB < MEMORY_MIB_MIN);
     // A picture of the largest size, eight bytes a pixel, must fit the decoder's budget.
     assert!(COVER_PIXELS_MAX * 8 <= DECODE_BYTES_MAX);
 };

@@ -4,3 +4,5 @@
 pub mod analysis;
 #[path = "../../src/api/codec.rs"]
 pub mod codec;
+#[path = "../../src/api/cluster.rs"]
+pub mod cluster;

@@ -63,7 +63,11 @@ pub struct ServeArgs {
     /// Threads that embed and extract [default: one for each core]
     #[arg(long, value_name = "NUMBER")]
     codec_threads: Option<String>,
-    /// Memory for covers seen before, in MiB; 0 keeps none [default: 256]
+    /// Memory of the node, in MiB; requests beyond their share of it are turned away [default: a
+    /// quarter of the machine's, from 512 to 1024]
+    #[arg(long, value_name = "MIB")]
+    memory_mib: Option<String>,
+    /// Of it for covers seen before, in MiB; 0 keeps none [default: 256, or a quarter of it]
     #[arg(long, value_name = "MIB")]
     cover_cache_mib: Option<String>,
     /// How log lines are written: text or json [default: text]
@@ -95,6 +99,7 @@ impl ServeArgs {
             ("--solo-after", key::SOLO_AFTER, &self.solo_after),
             ("--timings", key::PRESET, &self.timings),
             ("--codec-threads", key::CODEC_THREADS, &self.codec_threads),
+            ("--memory-mib", key::MEMORY_MIB, &self.memory_mib),
             ("--cover-cache-mib", key::COVER_CACHE_MIB, &self.cover_cache_mib),
             ("--log-format", key::LOG_FORMAT, &self.log_format),
             ("--log", key::LOG_FILTER, &self.log),

@@ -15,6 +15,10 @@ use crate::fleet::{Fleet, FleetError, FleetPlan};
 /// Where a cluster of three on one machine listens by default.
 pub const DEFAULT: &str = "http://127.0.0.1:8081,http://127.0.0.1:8082,http://127.0.0.1:8083";
 
+/// For how long a command tries when no server takes the connection. A leader that died has a
+/// successor, and a node that was restarted listens, within a fraction of it.
+const REFUSED_MAX: Duration = Duration::from_secs(5);
+
 /// Where the cluster is.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServersArgs {
@@ -85,8 +89,10 @@ impl ServersArgs {
     /// Ctrl-C could not be caught, or the configuration file is wrong.
     pub fn client(&self, deadline: Duration) -> anyhow::Result<(Client, Stop)> {
         let stop = interrupt()?.clean;
-        let patience = Patience { deadline, ..Patience::default() };
-        let client = Client::new(self.named()?.servers, patience, stop.clone());
+        let refused_max = Some(REFUSED_MAX);
+        let patience = Patience { deadline, refused_max, ..Patience::default() };
+        let client =
+            Client::new(self.named()?.servers, patience, stop.clone()).telling(output::say);
         client.break_off_on(&stop);
         Ok((client, stop))
     }

@@ -9,6 +9,7 @@ mod error;
 pub mod events;
 mod exchange;
 mod multipart;
+mod notice;
 mod retry;
 mod servers;
 mod stop;
@@ -35,7 +36,8 @@ use crate::ident::{RecordId, Term};
 use crate::record::{Durability, Method, Record};
 use exchange::{Outgoing, Reply, exchange};
 use multipart::Form;
-use retry::{Against, choose, pause};
+use notice::{Notice, Waiting};
+use retry::{Against, Refusing, asked_pause, choose, jittered, pause};
 
 /// A server that could not be reached comes after the others for this long: a dead host costs
 /// one connect timeout a second, not one a request.
@@ -50,6 +52,10 @@ pub struct Patience {
     pub attempt_max: Duration,
     /// For the call with all its retries.
     pub deadline: Duration,
+    /// For all servers to refuse the connection, or not to be there. `None`: the deadline.
+    pub refused_max: Option<Duration>,
+    /// Requests that one call makes.
+    pub attempts_max: u32,
 }
 
 impl Default for Patience {
@@ -60,6 +66,8 @@ impl Default for Patience {
             connect_max: Duration::from_millis(300),
             attempt_max: Duration::from_secs(10),
             deadline: Duration::from_secs(30),
+            refused_max: None,
+            attempts_max: u32::MAX,
         }
     }
 }
@@ -112,6 +120,8 @@ pub struct Client {
     known: Arc<Mutex<Vec<Against>>>,
     /// What [`Client::break_off_on`] was told, for clients made of this one.
     breaking: Arc<Mutex<Vec<Stop>>>,
+    /// Hears of calls that wait.
+    notice: Option<Notice>,
 }
 
 impl Client {
@@ -119,13 +129,19 @@ impl Client {
     pub fn new(servers: Servers, patience: Patience, stop: Stop) -> Self {
         let known = Arc::new(Mutex::new(vec![Against::default(); servers.len()]));
         let agent = exchange::agent(patience.connect_max);
-        Self { agent, servers, patience, stop, known, breaking: Arc::default() }
+        Self { agent, servers, patience, stop, known, breaking: Arc::default(), notice: None }
     }
 
     /// The same with another patience for one server's answer.
     pub fn with_attempt_max(mut self, attempt_max: Duration) -> Self {
         self.patience.attempt_max = attempt_max;
         self
+    }
+
+    /// The same, that tells `notice` in a sentence what a call waits for which has no answer
+    /// after a second.
+    pub fn telling(self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { notice: Some(Arc::new(notice)), ..self }
     }
 
     /// The same for other servers.
@@ -403,7 +419,9 @@ impl Client {
         let mut attempts: u32 = 0;
         let mut outcome_unknown = false;
         let mut last = ClientError::Stopped;
-        while !self.stop.is_tripped() {
+        let mut refusing = Refusing::new(self.patience.refused_max, started);
+        let waiting = self.notice.clone().map(|notice| Waiting::start(notice, self.patience));
+        while !self.stop.is_tripped() && attempts < self.patience.attempts_max {
             let left = until.saturating_duration_since(clock::now());
             if left.is_zero() {
                 break;
@@ -418,6 +436,9 @@ impl Client {
             let server_index = redirect.is_none().then_some(choice.server);
             let listed = self.servers.nth(choice.server).url();
             let server = redirect.take().unwrap_or_else(|| listed.to_owned());
+            if let Some(waiting) = &waiting {
+                waiting.asks(&server);
+            }
             attempts += 1;
             let attempt_max = self.patience.attempt_max.min(left);
             let result = exchange(&self.agent, &server, outgoing, attempt_max).and_then(&read);
@@ -432,16 +453,20 @@ impl Client {
             outcome_unknown |= error.outcome_unknown();
             self.learn(server_index, error.is_unreachable());
             if let (Some(index), Some(wait)) = (server_index, error.retry_after()) {
-                asked_until[index] = Some(clock::now() + wait);
+                asked_until[index] = Some(clock::now() + asked_pause(wait));
             }
             let retryable = error.is_retryable();
             redirect = redirect_of(&error, server_index.is_some());
+            if let Some(waiting) = &waiting {
+                waiting.failed(&error);
+            }
+            let given_up = refusing.for_too_long(&error, clock::now());
             last = error;
-            if !retryable {
+            if !retryable || given_up {
                 break;
             }
             if redirect.is_none() {
-                self.stop.wait(pause(attempts).min(left));
+                self.stop.wait(jittered(pause(attempts), 0.5).min(left));
             }
         }
         Err(CallError { last, attempts, elapsed: clock::now() - started, outcome_unknown })

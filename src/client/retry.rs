@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::clock::Instant;
+use super::error::ClientError;
+use crate::clock::{self, Instant};
 
 /// First pause between two attempts; each further one is twice as long, up to [`PAUSE_MAX`].
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
@@ -12,6 +13,46 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Pause after `failures` failed attempts in a row (1 or more).
 pub(crate) fn pause(failures: u32) -> Duration {
     PAUSE_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(PAUSE_MAX)
+}
+
+/// Longest pause that a server is granted which asks for one: it may be wrong, or not ours.
+const ASKED_MAX: Duration = Duration::from_secs(30);
+
+/// How long a server is left alone that asked for `asked` (`Retry-After`): up to a quarter
+/// longer, so that those who were turned away together do not come together.
+pub(crate) fn asked_pause(asked: Duration) -> Duration {
+    let asked = asked.min(ASKED_MAX);
+    asked + jittered(asked / 4, 0.0)
+}
+
+/// A random part of `time`, at least `least` of it (0 to 1).
+pub(crate) fn jittered(time: Duration, least: f64) -> Duration {
+    // The ids that we make are random enough to spread clients.
+    let random = clock::fresh_uuid().as_u128() as u32;
+    time.mul_f64(least + (1.0 - least) * f64::from(random) / f64::from(u32::MAX))
+}
+
+/// Watches for how long nobody so much as takes the connection.
+#[derive(Debug)]
+pub(crate) struct Refusing {
+    max: Option<Duration>,
+    since: Instant,
+}
+
+impl Refusing {
+    /// `max` of `None`: for as long as it likes.
+    pub fn new(max: Option<Duration>, now: Instant) -> Self {
+        Self { max, since: now }
+    }
+
+    /// True where all attempts of the last `max` ended like this one, without a connection.
+    pub fn for_too_long(&mut self, error: &ClientError, now: Instant) -> bool {
+        if !matches!(error, ClientError::NotSent { .. }) {
+            self.since = now;
+            return false;
+        }
+        self.max.is_some_and(|max| now.saturating_duration_since(self.since) >= max)
+    }
 }
 
 /// What is known against a server.
@@ -50,7 +91,6 @@ pub(crate) fn choose(first: usize, known: &[Against], now: Instant) -> Choice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -59,6 +99,26 @@ mod tests {
         let pauses: Vec<u128> = (1..=7).map(|failures| pause(failures).as_millis()).collect();
         assert_eq!(pauses, [5, 10, 20, 40, 80, 100, 100]);
         assert_eq!(pause(u32::MAX), PAUSE_MAX);
+    }
+
+    #[test]
+    fn a_server_is_left_alone_for_what_it_asked_and_a_little_more() {
+        let pauses: Vec<Duration> = (0..100).map(|_| asked_pause(4 * SECOND)).collect();
+        assert!(pauses.iter().all(|pause| (4 * SECOND..=5 * SECOND).contains(pause)));
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{pauses:?}");
+        assert!(asked_pause(Duration::from_secs(1 << 40)) < 2 * ASKED_MAX);
+    }
+
+    #[test]
+    fn only_refusals_without_end_are_given_up_on() {
+        let (now, server) = (clock::now(), "http://a:1".to_owned());
+        let not_sent = ClientError::NotSent { server: server.clone(), cause: "refused".into() };
+        let no_answer = ClientError::NoAnswer { server, cause: "timed out".into() };
+        let mut refusing = Refusing::new(Some(5 * SECOND), now);
+        let asked = [(&not_sent, 4), (&no_answer, 6), (&not_sent, 8), (&not_sent, 11)];
+        let given_up = asked.map(|(error, s)| refusing.for_too_long(error, now + s * SECOND));
+        assert_eq!(given_up, [false, false, false, true]);
+        assert!(!Refusing::new(None, now).for_too_long(&not_sent, now + 1000 * SECOND));
     }
 
     #[test]

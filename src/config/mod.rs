@@ -6,6 +6,7 @@
 //! `timings` the patience of Raft and the detector, `resolve` merges and checks. Begin with [`ServeConfig`], then
 //! [`resolve::resolve`].
 
+mod memory;
 pub mod nodes;
 pub mod raw;
 pub mod resolve;
@@ -21,6 +22,7 @@ use serde::Serialize;
 pub use timings::{Preset, Timings};
 
 use crate::ident::NodeName;
+use crate::limits;
 use crate::observe::log::LogFormat;
 
 /// Everything `serve` needs, resolved and checked.
@@ -49,8 +51,14 @@ pub struct ServeConfig {
     pub remote_admin: bool,
     /// Threads for the codec; at least 1.
     pub codec_threads: usize,
-    /// Memory for covers seen before, in MiB.
+    /// Memory of the node, in MiB.
+    pub memory_mib: u64,
+    /// Of it, for covers seen before.
     pub cover_cache_mib: u64,
+    /// Client connections at once.
+    pub connections_max: usize,
+    /// Those from one address.
+    pub connections_per_client_max: usize,
     pub log_format: LogFormat,
     /// A level or tracing directives.
     pub log_filter: String,
@@ -59,6 +67,11 @@ pub struct ServeConfig {
 }
 
 impl ServeConfig {
+    /// What requests may hold together, in bytes.
+    pub fn request_bytes(&self) -> u64 {
+        (self.memory_mib - limits::MEMORY_OWN_MIB - self.cover_cache_mib) << 20
+    }
+
     /// What must be equal on all nodes of a cluster, by the keys of `cluster.yaml`: a node that
     /// is more or less patient than the others spoils what their timings were chosen for.
     /// `nodes` is every node known by configuration, as `NAME=CLIENT/RAFT` addresses.

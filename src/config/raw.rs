@@ -49,7 +49,10 @@ settings! {
     SUPERVISE = "supervise": "Restart the node when it crashes: true or false.";
     REMOTE_ADMIN = "remote_admin": "Take orders (/admin/...) from other machines: true or false.";
     CODEC_THREADS = "codec_threads": "Threads that embed and extract.";
+    MEMORY_MIB = "memory_mib": "Memory of the node, in MiB: what requests hold beyond their share of it is turned away.";
     COVER_CACHE_MIB = "cover_cache_mib": "Memory for covers seen before, in MiB; 0 keeps none.";
+    CONNECTIONS_MAX = "connections_max": "Client connections at once.";
+    CONNECTIONS_PER_CLIENT_MAX = "connections_per_client_max": "Client connections at once from one address; behind a load balancer, as many as it opens.";
     LOG_FORMAT = "log.format": "text or json.";
     LOG_FILTER = "log.filter": "A level such as info, or tracing directives.";
     PRESET = "timings.preset": "Where the other timings begin: lan, or wan for nodes far apart.";
@@ -498,7 +501,7 @@ log: {format: json, filter: debug}
             (
                 "cluster: x\nlisten_on: y\n",
                 "c.yaml line 2: unknown key `listen_on`; known here: cluster, id, listen, raft_listen, \
-                 nodes, data_dir, cover, solo_after, supervise, remote_admin, codec_threads, cover_cache_mib, log, timings, snapshots",
+                 nodes, data_dir, cover, solo_after, supervise, remote_admin, codec_threads, memory_mib, cover_cache_mib, connections_max, connections_per_client_max, log, timings, snapshots",
             ),
             (
                 "log:\n  colour: red\n",

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::memory;
 use super::nodes::{NodeEntry, Placement, place};
 use super::raw::{ConfigError, Partial, SETTINGS, Source, Sourced, key, scalar};
 use super::{ServeConfig, Snapshots};
@@ -18,8 +19,11 @@ const ID_DEFAULT: &str = "n1";
 const CLUSTER_DEFAULT: &str = "stegcluster";
 /// `{id}` keeps nodes that share a machine apart.
 const DATA_DIR_DEFAULT: &str = "./data/{id}";
-/// Some 25 photographs of 1920x1080, which take 10 MB each.
+/// Some 25 photographs of 1920x1080, which take 10 MB each. Less where a quarter of the
+/// memory is less.
 const COVER_CACHE_MIB_DEFAULT: u64 = 256;
+/// Requests keep at least this much of the memory.
+const REQUESTS_MIB_MIN: u64 = 64;
 const LOG_FILTER_DEFAULT: &str = "info";
 /// Names the file where `--config` does not.
 pub const CONFIG_VARIABLE: &str = "STEGCLUSTER_CONFIG";
@@ -156,9 +160,8 @@ pub fn resolve(layers: &Layers) -> Result<Resolved, ConfigError> {
     let remote_admin = merge.parsed(key::REMOTE_ADMIN, false, bool::to_string, yes_or_no)?.value;
     let codec_threads =
         merge.whole(key::CODEC_THREADS, cores(), 1, limits::CODEC_THREADS_MAX)?.value;
-    let cover_cache_mib = merge
-        .whole(key::COVER_CACHE_MIB, COVER_CACHE_MIB_DEFAULT, 0, limits::COVER_CACHE_MIB_MAX)?
-        .value;
+    let (memory_mib, cover_cache_mib) = merge.memory()?;
+    let (connections_max, connections_per_client_max) = merge.connections()?;
     let log_format =
         merge.parsed(key::LOG_FORMAT, LogFormat::default(), show_format, str::parse)?.value;
     let log_filter = merge.text(key::LOG_FILTER, LOG_FILTER_DEFAULT, |text| {
@@ -183,7 +186,10 @@ pub fn resolve(layers: &Layers) -> Result<Resolved, ConfigError> {
         supervise,
         remote_admin,
         codec_threads,
+        memory_mib,
         cover_cache_mib,
+        connections_max,
+        connections_per_client_max,
         log_format,
         log_filter: log_filter.value,
         timings,
@@ -300,6 +306,33 @@ impl<'a> Merge<'a> {
         default: u64,
     ) -> Result<Sourced<u64>, ConfigError> {
         self.whole(key, default, 1, limits::TIMING_MS_MAX)
+    }
+
+    /// Memory in all, and for covers.
+    fn memory(&mut self) -> Result<(u64, u64), ConfigError> {
+        let (least, most) = (limits::MEMORY_MIB_MIN, limits::MEMORY_MIB_MAX);
+        let memory = self.whole(key::MEMORY_MIB, memory::default_mib(), least, most)?;
+        let usual = COVER_CACHE_MIB_DEFAULT.min(memory.value / 4);
+        let covers = self.whole(key::COVER_CACHE_MIB, usual, 0, limits::COVER_CACHE_MIB_MAX)?;
+        let others = limits::MEMORY_OWN_MIB + REQUESTS_MIB_MIN;
+        let cause = format!(
+            "cover_cache_mib ({}) must be at least {others} less than memory_mib ({}), which the \
+             node itself and requests need",
+            covers.value, memory.value
+        );
+        let involved = [(key::COVER_CACHE_MIB, &covers.source), (key::MEMORY_MIB, &memory.source)];
+        require(covers.value + others <= memory.value, cause, &involved)?;
+        Ok((memory.value, covers.value))
+    }
+
+    /// Client connections in all, and of one address.
+    fn connections(&mut self) -> Result<(usize, usize), ConfigError> {
+        let most = limits::CONNECTIONS_CONFIGURED_MAX;
+        let usual = limits::CLIENT_CONNECTIONS_MAX;
+        let all = self.whole(key::CONNECTIONS_MAX, usual, 1, most)?.value;
+        let usual = limits::CLIENT_CONNECTIONS_PER_ADDRESS_MAX.min(all);
+        let each = self.whole(key::CONNECTIONS_PER_CLIENT_MAX, usual, 1, most)?.value;
+        Ok((all, each))
     }
 
     fn snapshots(&mut self) -> Result<Snapshots, ConfigError> {

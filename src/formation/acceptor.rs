@@ -3,11 +3,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
+use super::message::{Accept, Hello, Vote};
 use super::{Ballot, Charter, FILE, Promises};
 use crate::datadir::{DataDir, DataDirError, Identity};
-use crate::ident::{ClusterUuid, InstanceUuid, NodeName};
 use crate::peer::PeerError;
 use crate::peer::routes::{Admit, Refusal, Routes};
 use crate::raft::LateConsensus;
@@ -27,42 +25,6 @@ pub enum FormationError {
     Peer(#[from] PeerError),
     #[error("the leader gave no number: {0}")]
     Refused(String),
-}
-
-/// Answer to a hello: who a node is, and of which cluster.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Hello {
-    pub name: NodeName,
-    pub instance: InstanceUuid,
-    pub http_addr: String,
-    pub raft_addr: String,
-    /// Set once it belongs to a cluster.
-    pub cluster: Option<ClusterUuid>,
-    /// The decision, if it knows it.
-    pub charter: Option<Charter>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Accept {
-    pub ballot: Ballot,
-    pub charter: Charter,
-}
-
-/// Answer of an acceptor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "snake_case")]
-pub(super) enum Vote {
-    Yes {
-        accepted: Option<(Ballot, Charter)>,
-    },
-    /// It promised a higher ballot.
-    No {
-        promised: Ballot,
-    },
-    /// It is past forming.
-    Decided {
-        charter: Option<Charter>,
-    },
 }
 
 impl Promises {
@@ -213,7 +175,7 @@ fn broken(error: DataDirError) -> Refusal {
 mod tests {
     use super::*;
     use crate::formation::Founder;
-    use crate::ident::RaftId;
+    use crate::ident::{ClusterUuid, InstanceUuid, RaftId};
     use proptest::prelude::*;
     use uuid::Uuid;
 

@@ -4,12 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::acceptor::{FormationError, Mounts};
+use super::message::{Join, Joined};
 use crate::clock;
 use crate::detector::Contact;
-use crate::ident::{ClusterUuid, InstanceUuid, NodeName, RaftId, Term};
+use crate::ident::{ClusterUuid, RaftId, Term};
 use crate::ledger::{Command, Outcome};
 use crate::observe::events::{Change, Events};
 use crate::peer::link::{Lane, Links};
@@ -24,29 +23,6 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 const UNHEARD: Duration = Duration::from_secs(2);
 /// Between a member's attempts to become what it should be.
 const RETRY_INTERVAL: Duration = Duration::from_millis(300);
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Join {
-    name: NodeName,
-    instance: InstanceUuid,
-    http_addr: String,
-    raft_addr: String,
-    /// Set once the node listens as this member, and may be sent entries.
-    raft_id: Option<RaftId>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "snake_case")]
-enum Joined {
-    /// The number to start as.
-    Number { cluster: ClusterUuid, raft_id: RaftId },
-    /// It is, or is on the way to be, a voter.
-    Admitted,
-    /// An operator removed it: it shall not come back with this data folder.
-    Removed,
-    /// Ask there.
-    Elsewhere { leader: Option<String> },
-}
 
 pub(super) fn mount(routes: &mut Routes, late: &LateConsensus) {
     let late = Arc::clone(late);

@@ -12,6 +12,7 @@
 
 mod acceptor;
 mod join;
+mod message;
 mod propose;
 
 use std::sync::Arc;
@@ -20,58 +21,16 @@ use serde::{Deserialize, Serialize};
 
 pub use acceptor::{FormationError, Mounts, mount};
 pub use join::keep_joined;
+pub use message::{Ballot, Charter, Founder};
 pub use propose::Formation;
 
 use crate::clock;
 use crate::datadir::{DataDir, DataDirError};
-use crate::ident::{ClusterUuid, InstanceUuid, NodeName, RaftId};
+use crate::ident::{ClusterUuid, RaftId};
 use crate::view::Member;
 
 /// The file in the data folder that keeps promises.
 const FILE: &str = "formation.json";
-
-/// One founder of a cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Founder {
-    pub raft_id: RaftId,
-    pub name: NodeName,
-    pub instance: InstanceUuid,
-    pub http_addr: String,
-    pub raft_addr: String,
-}
-
-impl Founder {
-    pub fn member(&self) -> Member {
-        Member {
-            raft_id: self.raft_id,
-            name: self.name.clone(),
-            http_addr: self.http_addr.clone(),
-            raft_addr: self.raft_addr.clone(),
-            voter: true,
-        }
-    }
-}
-
-/// The decision: which cluster, with which founders.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Charter {
-    pub cluster: ClusterUuid,
-    pub founders: Vec<Founder>,
-}
-
-impl Charter {
-    /// This instance's number, if it is a founder.
-    pub fn founder(&self, instance: InstanceUuid) -> Option<&Founder> {
-        self.founders.iter().find(|founder| founder.instance == instance)
-    }
-}
-
-/// Paxos ballots: rounds, made unique by the proposer's name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Ballot {
-    pub round: u64,
-    pub proposer: NodeName,
-}
 
 /// What an acceptor must never forget.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,9 +9,8 @@ use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::acceptor::{
-    ACCEPT, Accept, DECIDED, FormationError, HELLO, Hello, Mounts, PREPARE, Vote,
-};
+use super::acceptor::{ACCEPT, DECIDED, FormationError, HELLO, Mounts, PREPARE};
+use super::message::{Accept, Hello, Vote};
 use super::{Ballot, Charter, Founder, Membership, join};
 use crate::clock;
 use crate::config::PeerConfig;

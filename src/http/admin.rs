@@ -6,6 +6,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use super::body::Upload;
 use super::error::HttpError;
 use super::{Answer, ClientAddr, Context, multipart, reply};
 use crate::api::cluster::{AdminResponse, FailRequest, MembersRequest, TransferRequest};
@@ -28,15 +29,22 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
             .and(with.clone())
             .and(warp::ext::get::<ClientAddr>())
             .and(warp::header::optional::<String>("origin"))
+            .and(warp::ext::get::<Upload>())
             .and(warp::body::stream())
-            .then(move |context: Context, client: ClientAddr, origin: Option<String>, body| {
-                let from_page = origin.is_some();
-                context.clone().measured("admin", async move {
-                    allowed(&context, client, from_page)?;
-                    let body = multipart::whole(body, BODY_BYTES_MAX).await?;
-                    operate(&context, name, operation(&body)?).await
-                })
-            })
+            .then(
+                move |context: Context,
+                      client: ClientAddr,
+                      origin: Option<String>,
+                      upload: Upload,
+                      body| {
+                    let from_page = origin.is_some();
+                    context.clone().measured("admin", async move {
+                        allowed(&context, client, from_page)?;
+                        let body = multipart::whole(body, &upload, None, BODY_BYTES_MAX).await?;
+                        operate(&context, name, operation(&body)?).await
+                    })
+                },
+            )
             .boxed()
     };
     call("fail", |body| Ok(Operation::Fail(decode::<FailRequest>(body)?)))
@@ -61,25 +69,30 @@ fn records(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
         .and(with.clone())
         .and(warp::ext::get::<ClientAddr>())
         .and(warp::header::optional::<String>("origin"))
+        .and(warp::ext::get::<Upload>())
         .and(warp::body::stream())
-        .then(|context: Context, client: ClientAddr, origin: Option<String>, body| {
-            context.clone().measured("admin", async move {
-                allowed(&context, client, origin.is_some())?;
-                let body = multipart::whole(body, RECORDS_BYTES_MAX).await?;
-                let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-                let parse = |(number, line): (usize, &[u8])| {
-                    serde_json::from_slice::<Record>(line).map_err(|error| {
-                        HttpError::BadRequest(format!("line {}: {error}", number + 1))
-                    })
-                };
-                let records = lines.enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
-                if records.len() > RECORDS_PAGE_MAX {
-                    let most = format!("{RECORDS_PAGE_MAX} records at the most");
-                    return Err(HttpError::BadRequest(most));
-                }
-                Ok(reply::ok(&context.service.restore(records).await?))
-            })
-        })
+        .then(
+            |context: Context, client: ClientAddr, origin: Option<String>, upload: Upload, body| {
+                context.clone().measured("admin", async move {
+                    allowed(&context, client, origin.is_some())?;
+                    let mut permit = context.service.admit(RECORDS_BYTES_MAX)?;
+                    let held = Some(&mut permit);
+                    let body = multipart::whole(body, &upload, held, RECORDS_BYTES_MAX).await?;
+                    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                    let parse = |(number, line): (usize, &[u8])| {
+                        serde_json::from_slice::<Record>(line).map_err(|error| {
+                            HttpError::BadRequest(format!("line {}: {error}", number + 1))
+                        })
+                    };
+                    let records = lines.enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
+                    if records.len() > RECORDS_PAGE_MAX {
+                        let most = format!("{RECORDS_PAGE_MAX} records at the most");
+                        return Err(HttpError::BadRequest(most));
+                    }
+                    Ok(reply::ok(&context.service.restore(records).await?))
+                })
+            },
+        )
         .boxed()
 }
 

@@ -7,7 +7,6 @@
 //! instead of the reason, if the rest were not read and dropped.
 
 use std::error::Error;
-use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -19,6 +18,9 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Frame};
 
+use crate::limits::{PART_HEAD_BYTES_MAX, Pace};
+use crate::net;
+
 type Cause = Box<dyn Error + Send + Sync>;
 
 /// How much of a body is read.
@@ -28,6 +30,8 @@ pub struct BodyBounds {
     pub bytes_max: u64,
     /// How long reading and dropping may take.
     pub discard_max: Duration,
+    /// How fast it must come.
+    pub pace: Pace,
 }
 
 /// How a body stands.
@@ -45,6 +49,22 @@ struct Source {
     body: UnsyncBoxBody<Bytes, Cause>,
     left_bytes: u64,
     progress: Progress,
+    /// Of the client, in sending it.
+    sent: net::pace::Progress,
+    /// While the head of a form's part is read.
+    head: Option<Head>,
+    /// Kept beside, because a form's reader wraps what it hears in words of its own.
+    failed: Option<UploadError>,
+}
+
+/// A form's reader takes all that is there before it looks at it, so what is refused is to ask
+/// for more after it had enough to find the end of a head.
+#[derive(Clone, Copy)]
+struct Head {
+    /// What it may still have.
+    left_bytes: u64,
+    /// It was made to look.
+    looked: bool,
 }
 
 /// The server's hand on a body while a call reads it.
@@ -54,6 +74,7 @@ pub struct Upload {
     bounds: BodyBounds,
     /// The client waits for `100 Continue` before it sends (RFC 9110, section 10.1.1).
     expects_continue: bool,
+    declared_bytes: Option<u64>,
 }
 
 /// The body as the call reads it.
@@ -64,6 +85,10 @@ pub struct UploadBody(Upload);
 pub enum UploadError {
     #[error("the body is too large")]
     TooLarge,
+    #[error("the body comes too slowly")]
+    TooSlow,
+    #[error("the head of a part is too long")]
+    HeadTooLong,
     #[error("the body broke off")]
     Broken,
 }
@@ -78,13 +103,40 @@ impl Upload {
         let expects_continue = request.headers().contains_key(http::header::EXPECT);
         let (parts, body) = request.into_parts();
         let ended = body.is_end_stream();
+        let declared_bytes = body.size_hint().exact();
         let source = Source {
             body: body.map_err(Into::into).boxed_unsync(),
             left_bytes: bounds.bytes_max,
             progress: if ended { Progress::Whole } else { Progress::Untouched },
+            sent: net::pace::Progress::default(),
+            head: None,
+            failed: None,
         };
-        let upload = Self { source: Arc::new(Mutex::new(source)), bounds, expects_continue };
+        let source = Arc::new(Mutex::new(source));
+        let upload = Self { source, bounds, expects_continue, declared_bytes };
         (Request::from_parts(parts, UploadBody(upload.clone())), upload)
+    }
+
+    /// By the request's head; `None` for one that comes in chunks.
+    ///
+    /// # Errors
+    /// More than a body may have.
+    pub fn declared_bytes(&self) -> Result<Option<u64>, UploadError> {
+        match self.declared_bytes {
+            Some(bytes) if bytes > self.bounds.bytes_max => Err(UploadError::TooLarge),
+            declared => Ok(declared),
+        }
+    }
+
+    /// From here on the head of a form's part is read, or, where that is false, its content.
+    pub fn is_in_head(&self, in_head: bool) {
+        let head = Head { left_bytes: PART_HEAD_BYTES_MAX, looked: false };
+        self.lock().head = in_head.then_some(head);
+    }
+
+    /// Why reading stopped before the body's end, whatever its reader made of it.
+    pub fn failed(&self) -> Option<UploadError> {
+        self.lock().failed
     }
 
     /// Reads and drops what the call left. True where the end was reached; otherwise
@@ -115,37 +167,67 @@ impl Upload {
     }
 
     fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let mut source = self.lock();
-        match source.progress {
-            Progress::Untouched => source.progress = Progress::Reading,
-            Progress::Reading => {}
-            Progress::Whole => return Poll::Ready(None),
-            Progress::TooLarge => return Poll::Ready(Some(Err(UploadError::TooLarge))),
-            Progress::Broken => return Poll::Ready(Some(Err(UploadError::Broken))),
+        let frame = std::task::ready!(self.lock().poll_frame(&self.bounds, cx));
+        if let Some(Err(error)) = frame {
+            self.lock().failed.get_or_insert(error);
         }
-        let frame = match std::task::ready!(Pin::new(&mut source.body).poll_frame(cx)) {
-            Some(Ok(frame)) => frame,
-            Some(Err(_)) => {
-                source.progress = Progress::Broken;
-                return Poll::Ready(Some(Err(UploadError::Broken)));
-            }
-            None => {
-                source.progress = Progress::Whole;
-                return Poll::Ready(None);
-            }
-        };
-        let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-        let Some(left_bytes) = source.left_bytes.checked_sub(bytes) else {
-            source.progress = Progress::TooLarge;
-            return Poll::Ready(Some(Err(UploadError::TooLarge)));
-        };
-        source.left_bytes = left_bytes;
-        Poll::Ready(Some(Ok(frame)))
+        Poll::Ready(frame)
     }
 
     /// Held for one poll, by one reader at a time.
     fn lock(&self) -> MutexGuard<'_, Source> {
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source {
+    fn poll_frame(
+        &mut self,
+        bounds: &BodyBounds,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        match self.progress {
+            Progress::Untouched => self.progress = Progress::Reading,
+            Progress::Reading => {}
+            Progress::Whole => return Poll::Ready(None),
+            Progress::TooLarge => return Poll::Ready(Some(Err(UploadError::TooLarge))),
+            Progress::Broken => return Poll::Ready(Some(Err(UploadError::Broken))),
+        }
+        if let Some(head) = self.head.as_mut().filter(|head| head.left_bytes == 0) {
+            if head.looked {
+                return Poll::Ready(Some(Err(UploadError::HeadTooLong)));
+            }
+            head.looked = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(Some(Err(_))) => {
+                self.progress = Progress::Broken;
+                return Poll::Ready(Some(Err(UploadError::Broken)));
+            }
+            Poll::Ready(None) => {
+                self.progress = Progress::Whole;
+                return Poll::Ready(None);
+            }
+            Poll::Pending => {
+                std::task::ready!(self.sent.poll_too_slow(&bounds.pace, cx));
+                self.progress = Progress::Broken;
+                return Poll::Ready(Some(Err(UploadError::TooSlow)));
+            }
+        };
+        let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.sent.passed(bytes);
+        let Some(left_bytes) = self.left_bytes.checked_sub(bytes) else {
+            self.progress = Progress::TooLarge;
+            return Poll::Ready(Some(Err(UploadError::TooLarge)));
+        };
+        self.left_bytes = left_bytes;
+        if let Some(head) = &mut self.head {
+            head.left_bytes = head.left_bytes.saturating_sub(bytes);
+        }
+        Poll::Ready(Some(Ok(frame)))
     }
 }
 
@@ -163,21 +245,4 @@ impl Body for UploadBody {
     fn is_end_stream(&self) -> bool {
         self.0.lock().progress == Progress::Whole
     }
-}
-
-/// Whether `error`, or what caused it, is that the body was too large.
-pub fn is_too_large(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<UploadError>() == Some(&UploadError::TooLarge) {
-            return true;
-        }
-        // An `io::Error` names as its source the source of what it wraps, not that itself.
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        cause = match wrapped {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        };
-    }
-    false
 }

@@ -1,5 +1,7 @@
 //! Status, events, health checks and metrics.
 
+use std::sync::Arc;
+
 use futures_util::{Stream, StreamExt, stream};
 use http::StatusCode;
 use serde_json::json;
@@ -11,9 +13,10 @@ use warp::filters::sse;
 use warp::reply::Response;
 
 use super::error::HttpError;
-use super::{Answer, Context, reply};
+use super::{Answer, ClientAddr, Context, reply};
 use crate::clock;
 use crate::ident::Term;
+use crate::net::crowd::Place;
 use crate::observe::events::{Change, Event};
 use crate::service::Service;
 
@@ -45,10 +48,20 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
                 .measured("node", async move { Ok(reply::ok(&context.service.about().await)) })
         })
         .boxed();
+    let events = warp::path!("cluster" / "events")
+        .and(warp::get().or(warp::head()).unify())
+        .and(with.clone())
+        .and(warp::ext::get::<ClientAddr>())
+        .then(|context: Context, client| {
+            context.clone().measured("events", async move {
+                Ok(events(&context.service, context.stream_place(client)?))
+            })
+        })
+        .boxed();
     report
         .or(get("cluster/status", "status", |context| Ok(reply::ok(&*context.service.status()))))
         .unify()
-        .or(get("cluster/events", "events", |context| Ok(events(&context.service))))
+        .or(events)
         .unify()
         .or(get("healthz", "healthz", healthz))
         .unify()
@@ -91,12 +104,14 @@ fn leaderz(context: &Context) -> Answer {
 
 fn metrics(context: &Context) -> Answer {
     let text = context.service.metrics().render();
-    Ok(reply::bytes(StatusCode::OK, "text/plain; version=0.0.4", text.into()))
+    let permit = Arc::new(context.service.admit(text.len() as u64)?);
+    let text = reply::held(text.into(), &permit);
+    Ok(reply::bytes(StatusCode::OK, "text/plain; version=0.0.4", text))
 }
 
 /// Server-sent events (WHATWG HTML, section 9.2): `status` with the whole state
 /// whenever it is published, and `change` with each event.
-fn events(service: &Service) -> Response {
+fn events(service: &Service, place: Place) -> Response {
     let statuses = WatchStream::new(service.status_rx())
         .map(|status| sse::Event::default().event("status").json_data(&*status));
     let changes = BroadcastStream::new(service.events().subscribe());
@@ -111,7 +126,9 @@ fn events(service: &Service) -> Response {
         sse::Event::default().event("change").json_data(&event)
     });
     let stopped = service.stopping().clone().cancelled_owned();
-    let all = stream::select(statuses, changes).take_until(stopped);
+    let all = stream::select(statuses, changes).take_until(stopped).inspect(move |_| {
+        let _held = &place;
+    });
     let mut response = sse::reply(sse::keep_alive().stream(assert_send(all))).into_response();
     reply::header(&mut response, "cache-control", "no-store");
     response

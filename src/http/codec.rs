@@ -1,7 +1,7 @@
 //! Embed, extract, verify, capacity, commit, and the built-in pictures.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -10,18 +10,18 @@ use warp::filters::BoxedFilter;
 use warp::filters::multipart::FormData;
 use warp::reply::Response;
 
+use super::body::Upload;
 use super::error::HttpError;
-use super::multipart::{Fields, Kind};
+use super::multipart::{Fields, Kind, UNDECLARED_BYTES};
 use super::{Answer, Context, multipart, reply};
 use crate::api::codec::{
-    Consistency, DURABILITY, EmbedResponse, ExtractResponse, IDEMPOTENCY_KEY, RecordView,
-    VerifyResponse,
+    Consistency, DURABILITY, EmbedResponse, IDEMPOTENCY_KEY, RecordView, VerifyResponse,
 };
 use crate::clock;
 use crate::ident::RecordId;
 use crate::limits::BODY_BYTES_MAX;
 use crate::record::{Durability, Method};
-use crate::service::{Committed, EmbedRequest, Embedded, ServiceError};
+use crate::service::{Committed, EmbedRequest, Embedded, Permit, ServiceError};
 use crate::stego::{Metadata, Passphrase};
 
 const EMBED_FIELDS: &[(&str, Kind)] = &[
@@ -56,6 +56,17 @@ struct VerifyQuery {
     consistency: Option<Consistency>,
 }
 
+/// What [`crate::api::codec::ExtractResponse`] has beside the secret.
+#[derive(Serialize)]
+struct Recovered {
+    request_id: RecordId,
+    recovered_size_bytes: u64,
+    recovered_mime: &'static str,
+}
+
+/// A record on its way to the ledger.
+const COMMIT_BYTES: u64 = 4096;
+
 /// Answer to `POST /api/commit`.
 #[derive(Serialize)]
 struct CommitResponse {
@@ -66,39 +77,51 @@ struct CommitResponse {
 
 pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
     let form = || warp::multipart::form().max_length(None);
+    let upload = warp::ext::get::<Upload>;
     let embed = warp::path!("api" / "embed")
         .and(warp::post())
         .and(with.clone())
         .and(warp::header::headers_cloned())
+        .and(upload())
         .and(form())
-        .then(|context: Context, headers, form| {
-            context.clone().measured("api_embed", embed(context, headers, form))
+        .then(|context: Context, headers, upload, form| {
+            context.clone().measured("api_embed", embed(context, headers, upload, form))
         });
     let extract = warp::path!("api" / "extract")
         .and(warp::post())
         .and(with.clone())
         .and(warp::header::headers_cloned())
+        .and(upload())
         .and(form())
-        .then(|context: Context, headers, form| {
-            context.clone().measured("api_extract", extract(context, headers, form))
+        .then(|context: Context, headers, upload, form| {
+            context.clone().measured("api_extract", extract(context, headers, upload, form))
         });
     let verify_form = warp::path!("api" / "verify")
         .and(warp::post())
         .and(with.clone())
         .and(warp::query())
+        .and(upload())
         .and(form())
-        .then(|context: Context, query, form| {
-            let picture = async { Fields::read(form, VERIFY_FIELDS).await?.required("file") };
-            context.clone().measured("api_verify", verify(context, query, picture))
+        .then(|context: Context, query, upload: Upload, form| {
+            context.clone().measured("api_verify", async move {
+                let mut permit = context.service.admit(declared(&upload)?)?;
+                let mut fields = Fields::read(form, &upload, &mut permit, VERIFY_FIELDS).await?;
+                verify(context, query, fields.required("file")?, permit).await
+            })
         });
     let verify_raw = warp::path!("api" / "verify")
         .and(warp::post())
         .and(with.clone())
         .and(warp::query())
+        .and(upload())
         .and(warp::body::stream())
-        .then(|context: Context, query, body| {
-            let picture = multipart::whole(body, BODY_BYTES_MAX);
-            context.clone().measured("api_verify", verify(context, query, picture))
+        .then(|context: Context, query, upload: Upload, body| {
+            context.clone().measured("api_verify", async move {
+                let mut permit = context.service.admit(declared(&upload)?)?;
+                let held = Some(&mut permit);
+                let picture = multipart::whole(body, &upload, held, BODY_BYTES_MAX).await?;
+                verify(context, query, picture, permit).await
+            })
         });
     let capacity_own =
         warp::path!("api" / "capacity").and(warp::get()).and(with.clone()).and(warp::query()).then(
@@ -106,12 +129,14 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
                 context.clone().measured("api_capacity", capacity_own(context, query))
             },
         );
-    let capacity_of =
-        warp::path!("api" / "capacity").and(warp::post()).and(with.clone()).and(form()).then(
-            |context: Context, form| {
-                context.clone().measured("api_capacity", capacity_of(context, form))
-            },
-        );
+    let capacity_of = warp::path!("api" / "capacity")
+        .and(warp::post())
+        .and(with.clone())
+        .and(upload())
+        .and(form())
+        .then(|context: Context, upload, form| {
+            context.clone().measured("api_capacity", capacity_of(context, upload, form))
+        });
     let commit = warp::path!("api" / "commit")
         .and(warp::post())
         .and(with.clone())
@@ -125,6 +150,11 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
     let uploads = embed.or(extract).unify().or(verify_form).unify().or(verify_raw).unify().boxed();
     let others = capacity_own.or(capacity_of).unify().or(commit).unify().or(dataset).unify();
     uploads.or(others).unify().boxed()
+}
+
+/// What a request's body takes, as its head says.
+fn declared(upload: &Upload) -> Result<u64, HttpError> {
+    Ok(upload.declared_bytes()?.unwrap_or(UNDECLARED_BYTES))
 }
 
 /// The client's own record id, if it brought one.
@@ -151,11 +181,12 @@ fn passphrase(fields: &mut Fields) -> Result<Option<Passphrase>, HttpError> {
         .map_err(|error| HttpError::Service(ServiceError::Stego(error)))
 }
 
-async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
-    let permit = context.service.admit()?;
+async fn embed(context: Context, headers: HeaderMap, upload: Upload, form: FormData) -> Answer {
+    let mut permit = context.service.admit_codec(declared(&upload)?)?;
     let id = idempotency_key(&headers)?;
     let least = least_durability(&headers)?;
-    let mut fields = Fields::read(form, EMBED_FIELDS).await?;
+    let mut fields = Fields::read(form, &upload, &mut permit, EMBED_FIELDS).await?;
+    let as_png = reply::prefers(&headers, "image/png");
     let request = EmbedRequest {
         id,
         secret: fields.required("file")?,
@@ -170,8 +201,8 @@ async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
         },
         least,
         report: fields.parsed("report")?.unwrap_or(false),
+        as_json: !as_png,
     };
-    let as_png = reply::prefers(&headers, "image/png");
     if as_png && request.report {
         let cause = "a report comes as JSON: leave out `report`, or ask for application/json";
         return Err(HttpError::BadRequest(cause.into()));
@@ -180,7 +211,7 @@ async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
     if as_png {
         return Ok(embedded_png(&context, embedded));
     }
-    let Embedded { record, png, cover_info, quality, replayed, durability } = embedded;
+    let Embedded { record, png, cover_info, quality, replayed, durability, permit } = embedded;
     let answer = EmbedResponse {
         request_id: record.id,
         node: context.service.node().clone(),
@@ -197,12 +228,13 @@ async fn embed(context: Context, headers: HeaderMap, form: FormData) -> Answer {
     let body = context
         .service
         .blocking(move || reply::json_with_base64(&answer, "stego_image_b64", png.slices()));
-    Ok(reply::json_bytes(StatusCode::OK, body.await))
+    Ok(reply::held_json(StatusCode::OK, body.await, permit))
 }
 
 fn embedded_png(context: &Context, embedded: Embedded) -> Response {
-    let Embedded { record, png, cover_info, quality: _, replayed, durability } = embedded;
-    let mut response = reply::slices(StatusCode::OK, "image/png", png.into_slices());
+    let Embedded { record, png, cover_info, quality: _, replayed, durability, permit } = embedded;
+    let slices = png.into_slices().into_iter().map(|slice| reply::held(slice, &permit)).collect();
+    let mut response = reply::slices(StatusCode::OK, "image/png", slices);
     let durability = match durability {
         Durability::Quorum => "quorum",
         Durability::Local => "local",
@@ -222,39 +254,32 @@ fn embedded_png(context: &Context, embedded: Embedded) -> Response {
     response
 }
 
-async fn extract(context: Context, headers: HeaderMap, form: FormData) -> Answer {
-    let permit = context.service.admit()?;
-    let mut fields = Fields::read(form, EXTRACT_FIELDS).await?;
+async fn extract(context: Context, headers: HeaderMap, upload: Upload, form: FormData) -> Answer {
+    let mut permit = context.service.admit_codec(declared(&upload)?)?;
+    let mut fields = Fields::read(form, &upload, &mut permit, EXTRACT_FIELDS).await?;
     let picture = fields.required("file")?;
     let passphrase = passphrase(&mut fields)?;
     let found = context.service.extract(picture, passphrase, permit).await?;
+    let (secret, mime, permit) = (found.secret, found.mime, Arc::new(found.permit));
     let request_id: RecordId = clock::fresh_time_ordered_uuid().into();
     if reply::prefers(&headers, "application/octet-stream") {
-        let mut response = reply::bytes(StatusCode::OK, "application/octet-stream", found.secret);
+        let secret = reply::held(secret, &permit);
+        let mut response = reply::bytes(StatusCode::OK, "application/octet-stream", secret);
         reply::header(&mut response, "x-request-id", request_id);
-        reply::header(&mut response, "x-recovered-mime", found.mime);
+        reply::header(&mut response, "x-recovered-mime", mime);
         // What was hidden may be a web page: it is a download, never shown as ours.
         reply::header(&mut response, "content-disposition", "attachment");
         return Ok(response);
     }
-    let (secret, mime) = (found.secret, found.mime);
-    let recovered_size_bytes = secret.len() as u64;
-    let recovered_b64 = context.service.blocking(move || BASE64_STANDARD.encode(&secret)).await;
-    Ok(reply::ok(&ExtractResponse {
-        request_id,
-        recovered_size_bytes,
-        recovered_mime: mime.to_owned(),
-        recovered_b64,
-    }))
+    let answer =
+        Recovered { request_id, recovered_size_bytes: secret.len() as u64, recovered_mime: mime };
+    let body = context
+        .service
+        .blocking(move || reply::json_with_base64(&answer, "recovered_b64", [secret].iter()));
+    Ok(reply::held_json(StatusCode::OK, body.await, permit))
 }
 
-async fn verify(
-    context: Context,
-    query: VerifyQuery,
-    picture: impl Future<Output = Result<Bytes, HttpError>>,
-) -> Answer {
-    let permit = context.service.admit()?;
-    let picture = picture.await?;
+async fn verify(context: Context, query: VerifyQuery, picture: Bytes, permit: Permit) -> Answer {
     let consistency = query.consistency.unwrap_or_default();
     let verified = context.service.verify(picture, consistency, permit).await?;
     Ok(reply::ok(&VerifyResponse {
@@ -270,9 +295,9 @@ async fn capacity_own(context: Context, query: CapacityQuery) -> Answer {
     Ok(reply::ok(&context.service.capacity(None, method, bits, encrypted).await?))
 }
 
-async fn capacity_of(context: Context, form: FormData) -> Answer {
-    let _permit = context.service.admit()?;
-    let mut fields = Fields::read(form, CAPACITY_FIELDS).await?;
+async fn capacity_of(context: Context, upload: Upload, form: FormData) -> Answer {
+    let mut permit = context.service.admit(declared(&upload)?)?;
+    let mut fields = Fields::read(form, &upload, &mut permit, CAPACITY_FIELDS).await?;
     let cover = fields.required("cover")?;
     let (method, bits) = (fields.parsed("method")?, fields.parsed("bits")?);
     let encrypted = fields.parsed("encrypted")?.unwrap_or(false);
@@ -280,7 +305,7 @@ async fn capacity_of(context: Context, form: FormData) -> Answer {
 }
 
 async fn commit(context: Context, headers: HeaderMap) -> Answer {
-    let permit = context.service.admit()?;
+    let permit = context.service.admit(COMMIT_BYTES)?;
     let least = least_durability(&headers)?;
     let Committed { mut record, replayed, durability } =
         context.service.commit(idempotency_key(&headers)?, least, permit).await?;

@@ -1,6 +1,8 @@
 //! The one table from errors to statuses. Every variant is matched, without `_`, so
 //! that a new error cannot become a 500 unseen.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use http::header::{LOCATION, RETRY_AFTER};
 use warp::Rejection;
@@ -10,6 +12,7 @@ use super::reply;
 use crate::api::problem::{Code, CoverSize, Problem};
 use crate::ident::NodeName;
 use crate::limits;
+use crate::net::crowd::Crowded;
 use crate::pool::PoolError;
 use crate::service::ServiceError;
 use crate::service::operate::OperateError;
@@ -28,8 +31,21 @@ pub enum HttpError {
     BadRequest(String),
     #[error("the request body is larger than {} bytes", limits::BODY_BYTES_MAX)]
     BodyTooLarge,
-    #[error("the request body did not arrive within {} s", limits::BODY_READ_MAX.as_secs())]
+    #[error(
+        "the request body did not arrive within {} s, or came at less than {} bytes in {} s",
+        limits::BODY_READ_MAX.as_secs(),
+        limits::BODY_PACE.bytes_min,
+        limits::BODY_PACE.window.as_secs()
+    )]
     BodyTooSlow,
+    #[error("the path and query have more than {} bytes", limits::TARGET_BYTES_MAX)]
+    TargetTooLong,
+    /// No place for one more stream.
+    #[error("{}", match .0 {
+        Crowded::All => "all streams of this node are in use; try again shortly",
+        Crowded::Client => "too many streams from this address; close one first",
+    })]
+    Streams(Crowded),
     #[error(
         "orders are taken from this machine only, and not from web pages; a node started with \
          --remote-admin takes them from other machines too"
@@ -49,18 +65,42 @@ pub enum HttpError {
     NotReady,
 }
 
-/// After how many seconds a client may try again.
-const RETRY_AFTER_S: u64 = 1;
+/// When a client may try again: where something is in the way that is soon over, or when what
+/// waits before it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Soon,
+    WhenDone,
+}
+
+/// Seconds that a client which may come soon should wait.
+const SOON_S: u64 = 1;
+
+impl Again {
+    /// In whole seconds, since the header has no others.
+    fn after_s(self, queue: Duration) -> u64 {
+        match self {
+            Self::Soon => SOON_S,
+            Self::WhenDone => {
+                let s = queue.as_secs() + u64::from(queue.subsec_nanos() > 0);
+                s.clamp(SOON_S, limits::RETRY_AFTER_S_MAX)
+            }
+        }
+    }
+}
 
 /// Status, code, and when to come again.
-fn classify(error: &HttpError) -> (StatusCode, Code, Option<u64>) {
+fn classify(error: &HttpError) -> (StatusCode, Code, Option<Again>) {
     use StatusCode as S;
-    let soon = Some(RETRY_AFTER_S);
+    let soon = Some(Again::Soon);
     match error {
         HttpError::Service(error) => classify_service(error),
         HttpError::BadRequest(_) => (S::BAD_REQUEST, Code::BadRequest, None),
         HttpError::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, Code::TooLarge, None),
         HttpError::BodyTooSlow => (S::REQUEST_TIMEOUT, Code::RequestTimeout, None),
+        HttpError::TargetTooLong => (S::URI_TOO_LONG, Code::TooLarge, None),
+        HttpError::Streams(Crowded::All) => (S::SERVICE_UNAVAILABLE, Code::Busy, soon),
+        HttpError::Streams(Crowded::Client) => (S::TOO_MANY_REQUESTS, Code::Busy, soon),
         HttpError::NotLocal => (S::FORBIDDEN, Code::Forbidden, None),
         HttpError::Faulted => (S::SERVICE_UNAVAILABLE, Code::Faulted, soon),
         HttpError::NoSuchPath => (S::NOT_FOUND, Code::NotFound, None),
@@ -76,11 +116,18 @@ fn classify(error: &HttpError) -> (StatusCode, Code, Option<u64>) {
     }
 }
 
-fn classify_service(error: &ServiceError) -> (StatusCode, Code, Option<u64>) {
+fn classify_service(error: &ServiceError) -> (StatusCode, Code, Option<Again>) {
     use StatusCode as S;
-    let soon = Some(RETRY_AFTER_S);
+    let soon = Some(Again::Soon);
+    let when_done = Some(Again::WhenDone);
     match error {
-        ServiceError::Busy { .. } => (S::TOO_MANY_REQUESTS, Code::Busy, soon),
+        ServiceError::Busy { .. } => (S::TOO_MANY_REQUESTS, Code::Busy, when_done),
+        ServiceError::NoMemory { .. }
+        | ServiceError::Overloaded { .. }
+        | ServiceError::Stego(StegoError::NoRoom) => {
+            (S::SERVICE_UNAVAILABLE, Code::Busy, when_done)
+        }
+        ServiceError::TooCostly { .. } => (S::PAYLOAD_TOO_LARGE, Code::TooLarge, None),
         ServiceError::IdempotencyConflict { .. } => (S::CONFLICT, Code::IdempotencyConflict, None),
         ServiceError::RecordNotFound { .. } | ServiceError::NoSuchPicture { .. } => {
             (S::NOT_FOUND, Code::NotFound, None)
@@ -118,7 +165,7 @@ fn classify_service(error: &ServiceError) -> (StatusCode, Code, Option<u64>) {
     }
 }
 
-fn classify_store(error: &StoreError) -> (StatusCode, Code, Option<u64>) {
+fn classify_store(error: &StoreError) -> (StatusCode, Code, Option<Again>) {
     match error {
         StoreError::Io(_)
         | StoreError::Full(_)
@@ -127,13 +174,14 @@ fn classify_store(error: &StoreError) -> (StatusCode, Code, Option<u64>) {
     }
 }
 
-fn classify_stego(error: &StegoError) -> (StatusCode, Code, Option<u64>) {
+fn classify_stego(error: &StegoError) -> (StatusCode, Code, Option<Again>) {
     use StatusCode as S;
     match error {
         StegoError::NotAPicture { .. } => (S::UNSUPPORTED_MEDIA_TYPE, Code::NotAPicture, None),
         StegoError::TooManyPixels { .. }
         | StegoError::TooLarge { .. }
         | StegoError::SecretTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, Code::TooLarge, None),
+        StegoError::NoRoom => (S::SERVICE_UNAVAILABLE, Code::Busy, Some(Again::WhenDone)),
         StegoError::CoverTooSmall { .. } => (S::PAYLOAD_TOO_LARGE, Code::CoverTooSmall, None),
         StegoError::NoPayload | StegoError::UnsupportedVersion { .. } => {
             (S::UNPROCESSABLE_ENTITY, Code::NoPayload, None)
@@ -145,9 +193,10 @@ fn classify_stego(error: &StegoError) -> (StatusCode, Code, Option<u64>) {
     }
 }
 
-/// The error as a response, with what a client needs to act on it.
-pub fn respond(error: &HttpError) -> Response {
-    let (status, code, retry_after_s) = classify(error);
+/// The error as a response, with what a client needs to act on it. `queue` is how long what
+/// waits for a codec thread will take.
+pub fn respond(error: &HttpError, queue: Duration) -> Response {
+    let (status, code, again) = classify(error);
     if status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::error!(cause = %error, "a request failed");
     }
@@ -171,6 +220,9 @@ pub fn respond(error: &HttpError) -> Response {
     {
         problem.needed_bytes = Some(*bytes);
         problem.available_bytes = Some(*max_bytes);
+    } else if let HttpError::Service(ServiceError::TooCostly { bytes, max_bytes }) = error {
+        problem.needed_bytes = Some(*bytes);
+        problem.available_bytes = Some(*max_bytes);
     } else if let HttpError::Service(ServiceError::Submit(SubmitError::NoQuorum {
         leader, ..
     })) = error
@@ -182,8 +234,8 @@ pub fn respond(error: &HttpError) -> Response {
         location.clone_from(redirect);
     }
     let mut response = reply::json(status, &problem);
-    if let Some(seconds) = retry_after_s {
-        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    if let Some(again) = again {
+        response.headers_mut().insert(RETRY_AFTER, again.after_s(queue).into());
     }
     if let Some(location) = location.and_then(|location| location.parse().ok()) {
         response.headers_mut().insert(LOCATION, location);
@@ -219,8 +271,6 @@ pub fn of_rejection(rejection: &Rejection) -> HttpError {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::api::codec::MethodCapacity;
     use crate::detector::introspect::Condition;
@@ -242,7 +292,7 @@ mod tests {
 
     /// What is answered, and whether it says when to come again.
     fn answer(error: &HttpError) -> (u16, bool) {
-        let response = respond(error);
+        let response = respond(error, Duration::ZERO);
         (response.status().as_u16(), response.headers().contains_key(RETRY_AFTER))
     }
 
@@ -256,6 +306,9 @@ mod tests {
             (HttpError::WrongMethod, 405, false),
             (HttpError::BodyTooSlow, 408, false),
             (HttpError::BodyTooLarge, 413, false),
+            (HttpError::TargetTooLong, 414, false),
+            (HttpError::Streams(Crowded::All), 503, true),
+            (HttpError::Streams(Crowded::Client), 429, true),
             (HttpError::Faulted, 503, true),
             (HttpError::NotReady, 503, true),
             (not_leader(Some("http://127.0.0.1:8082/admin/restore")), 307, false),
@@ -271,6 +324,10 @@ mod tests {
         let waited = Duration::from_secs(8);
         for (error, status, retry) in [
             (ServiceError::Busy { requests_max: 1 }, 429, true),
+            (ServiceError::NoMemory { bytes: 1 }, 503, true),
+            (ServiceError::Overloaded { wait: waited }, 503, true),
+            (ServiceError::TooCostly { bytes: 2, max_bytes: 1 }, 413, false),
+            (StegoError::NoRoom.into(), 503, true),
             (ServiceError::IdempotencyConflict { id: id.clone() }, 409, false),
             (ServiceError::RecordNotFound { id }, 404, false),
             (ServiceError::NoSuchPicture { index: "50".into(), count: 50 }, 404, false),
@@ -318,9 +375,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn who_is_turned_away_is_told_when_the_queue_is_done() {
+        let busy = HttpError::Service(ServiceError::NoMemory { bytes: 1 });
+        let after = |error: &HttpError, queue_s: f64| {
+            let response = respond(error, Duration::from_secs_f64(queue_s));
+            response.headers()[RETRY_AFTER].to_str().unwrap().to_owned()
+        };
+        let told = [0.0, 1.0, 1.2, 7.0, 1000.0].map(|queue_s| after(&busy, queue_s));
+        assert_eq!(told, ["1", "1", "2", "7", "30"]);
+        assert_eq!(after(&HttpError::NotReady, 7.0), "1");
+    }
+
     async fn problem(error: HttpError) -> Problem {
         use http_body_util::BodyExt;
-        let body = respond(&error).into_body().collect().await.unwrap().to_bytes();
+        let body = respond(&error, Duration::ZERO).into_body().collect().await.unwrap().to_bytes();
         serde_json::from_slice(&body).unwrap()
     }
 
@@ -337,7 +406,7 @@ mod tests {
     async fn a_redirect_names_the_leader() {
         let target = "http://127.0.0.1:8082/admin/transfer-leader";
         let error = not_leader(Some(target));
-        assert_eq!(respond(&error).headers()[LOCATION], target);
+        assert_eq!(respond(&error, Duration::ZERO).headers()[LOCATION], target);
         let problem = problem(error).await;
         assert_eq!(problem.current_leader, Some("n2".parse().unwrap()));
         assert_eq!(problem.leader_address.as_deref(), Some("127.0.0.1:8082"));

@@ -73,7 +73,8 @@ impl Fixture {
 
     fn bounded(bytes_max: u64) -> Self {
         let mut fixture = Self::new();
-        fixture.port.bounds = BodyBounds { bytes_max, discard_max: Duration::from_secs(5) };
+        fixture.port.bounds =
+            BodyBounds { bytes_max, discard_max: Duration::from_secs(5), ..super::body_bounds() };
         fixture
     }
 
@@ -315,7 +316,7 @@ async fn send_in_chunks(fixture: &Fixture, file_bytes: usize) -> (Answer, usize,
 #[tokio::test]
 async fn overload_is_answered_before_the_body_is_read() {
     let fixture = Fixture::new();
-    let permits: Vec<_> = std::iter::from_fn(|| fixture.bench.service.admit().ok()).collect();
+    let permits: Vec<_> = std::iter::from_fn(|| fixture.bench.service.admit(0).ok()).collect();
     assert_eq!(permits.len(), crate::limits::REQUESTS_MAX);
     for path in ["/api/embed", "/api/extract", "/api/verify", "/api/capacity"] {
         let answer = fixture.form(path, &[], &[("file", b"x")]).await;

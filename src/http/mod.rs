@@ -23,16 +23,18 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
-use http::header::{CONNECTION, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
+use http::{Request, Uri};
 use hyper::body::{Body, Incoming};
 use tower_service::Service as _;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
+use crate::net::crowd::{Crowd, Place};
 use crate::service::Service;
 use crate::{clock, limits};
 use body::{BodyBounds, Upload};
@@ -69,12 +71,19 @@ struct Context {
     pause: PauseGate,
     /// Orders are taken from other machines too.
     remote_admin: bool,
+    /// Who has a stream open.
+    streams: Crowd,
 }
 
 /// A handler's answer.
 type Answer = Result<Response, HttpError>;
 
 impl Context {
+    /// A place for a stream, to be kept as long as it is open.
+    fn stream_place(&self, client: ClientAddr) -> Result<Place, HttpError> {
+        self.streams.enter(client.0.ip()).map_err(HttpError::Streams)
+    }
+
     /// Counts and times `answer`, and turns an error into its response. `call` is one
     /// of a fixed set of names, so that metrics stay bounded.
     async fn measured(self, call: &'static str, answer: impl Future<Output = Answer>) -> Response {
@@ -84,7 +93,8 @@ impl Context {
         let always = matches!(call, "admin" | "healthz" | "node" | "status" | "metrics");
         let answer =
             if self.pause.is_shut() && !always { Err(HttpError::Faulted) } else { answer.await };
-        let response = answer.unwrap_or_else(|error| error::respond(&error));
+        let response =
+            answer.unwrap_or_else(|error| error::respond(&error, self.service.retry_after()));
         let took = started.elapsed();
         drop(in_progress);
         metrics.http_request_seconds.with_label_values(&[call]).observe(took.as_secs_f64());
@@ -150,11 +160,17 @@ pub struct ClientService {
 /// What a form adds to the bytes in its fields: heads, boundaries, a preamble.
 const FORM_BYTES_MAX: u64 = 64 * 1024;
 
+fn body_bounds() -> BodyBounds {
+    BodyBounds {
+        bytes_max: limits::BODY_BYTES_MAX + FORM_BYTES_MAX,
+        discard_max: limits::BODY_DISCARD_MAX,
+        pace: limits::BODY_PACE,
+    }
+}
+
 impl ClientService {
     fn new(routes: BoxedFilter<(Response,)>, client: SocketAddr) -> Self {
-        let bytes_max = limits::BODY_BYTES_MAX + FORM_BYTES_MAX;
-        let bounds = BodyBounds { bytes_max, discard_max: limits::BODY_DISCARD_MAX };
-        Self { routes, bounds, client }
+        Self { routes, bounds: body_bounds(), client }
     }
 
     /// # Cancel safety
@@ -164,17 +180,41 @@ impl ClientService {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        // A length beside it, which does not count, may have counted for a proxy in front, and
+        // then what follows is no request of the same client's (RFC 9112, section 6.1).
+        let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
+        let unanswerable = oversized(request.uri());
         let (mut request, upload) = Upload::wrap(request, self.bounds);
-        request.extensions_mut().insert(ClientAddr(self.client));
-        let Ok(mut response) = warp::service(self.routes).call(request).await;
+        let mut response = match unanswerable {
+            Some(error) => error::respond(&error, Duration::ZERO),
+            None => {
+                request.extensions_mut().insert(ClientAddr(self.client));
+                request.extensions_mut().insert(upload.clone());
+                let Ok(response) = warp::service(self.routes).call(request).await;
+                response
+            }
+        };
         let headers = response.headers_mut();
         // Nothing that was hidden may be taken for a page or a script of ours.
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if !upload.discard_rest().await {
+        if !upload.discard_rest().await || is_chunked {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
+}
+
+/// What no call is longer than.
+fn oversized(uri: &Uri) -> Option<HttpError> {
+    let bytes = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if bytes > limits::TARGET_BYTES_MAX {
+        return Some(HttpError::TargetTooLong);
+    }
+    let parameters = uri.query().map_or(0, |query| query.split('&').count());
+    (parameters > limits::QUERY_PARAMETERS_MAX).then(|| {
+        let most = limits::QUERY_PARAMETERS_MAX;
+        HttpError::BadRequest(format!("a query may have {most} parameters"))
+    })
 }
 
 impl hyper::service::Service<Request<Incoming>> for ClientService {
@@ -195,6 +235,7 @@ pub fn service_for(
     pause: PauseGate,
     remote_admin: bool,
 ) -> impl Fn(SocketAddr) -> ClientService {
-    let routes = routes(Context { service, pause, remote_admin });
+    let streams = Crowd::new(limits::STREAMS_MAX, limits::STREAMS_PER_ADDRESS_MAX);
+    let routes = routes(Context { service, pause, remote_admin, streams });
     move |client| ClientService::new(routes.clone(), client)
 }

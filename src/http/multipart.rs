@@ -7,9 +7,16 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use warp::filters::multipart::{FormData, Part};
 
-use super::body::is_too_large;
+use super::body::{Upload, UploadError};
 use super::error::HttpError;
-use crate::limits::{BODY_BYTES_MAX, BODY_READ_MAX, FIELD_BYTES_MAX, FIELDS_MAX};
+use crate::limits::{
+    BODY_BYTES_MAX, BODY_READ_MAX, FIELD_BYTES_MAX, FIELDS_MAX, PART_HEAD_BYTES_MAX,
+};
+use crate::service::Permit;
+
+/// Of the memory of a request whose head does not say how much comes: at first, and more as it
+/// comes.
+pub const UNDECLARED_BYTES: u64 = 64 * 1024;
 
 /// What a field may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,16 +32,20 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// Reads all of `form`; `known` lists the fields that it may have.
+    /// Reads all of `form`, the body of `upload`, into memory that `permit` holds; `known` lists
+    /// the fields that it may have.
     ///
     /// # Errors
-    /// A field that is not known, given twice or too long; a body too large or too slow;
-    /// no form at all.
+    /// A field that is not known, given twice or too long; a body too large or too slow, or one
+    /// that comes in chunks and finds no memory; no form at all.
     pub async fn read(
         form: FormData,
+        upload: &Upload,
+        permit: &mut Permit,
         known: &'static [(&'static str, Kind)],
     ) -> Result<Self, HttpError> {
-        match tokio::time::timeout(BODY_READ_MAX, read_all(form, known)).await {
+        let mut reading = Reading { upload, permit, known, bytes: 0 };
+        match tokio::time::timeout(BODY_READ_MAX, reading.all(form)).await {
             Ok(fields) => fields,
             Err(_) => Err(HttpError::BodyTooSlow),
         }
@@ -75,71 +86,115 @@ impl Fields {
     }
 }
 
-async fn read_all(
-    mut form: FormData,
+/// A form on its way in.
+struct Reading<'a> {
+    upload: &'a Upload,
+    permit: &'a mut Permit,
     known: &'static [(&'static str, Kind)],
-) -> Result<Fields, HttpError> {
-    let mut fields = Fields::default();
-    let mut budget = BODY_BYTES_MAX;
-    let mut count = 0;
-    while let Some(part) = form.next().await {
-        let part = part.map_err(|error| malformed(&error))?;
-        count += 1;
-        if count > FIELDS_MAX {
-            return Err(HttpError::BadRequest(format!("a form may have {FIELDS_MAX} fields")));
+    /// In fields, so far.
+    bytes: u64,
+}
+
+impl Reading<'_> {
+    async fn all(&mut self, mut form: FormData) -> Result<Fields, HttpError> {
+        let mut fields = Fields::default();
+        let mut count = 0;
+        loop {
+            self.upload.is_in_head(true);
+            let Some(part) = form.next().await else { return Ok(fields) };
+            self.upload.is_in_head(false);
+            let part = part.map_err(|error| malformed(self.upload, &error))?;
+            count += 1;
+            if count > FIELDS_MAX {
+                return Err(HttpError::BadRequest(format!("a form may have {FIELDS_MAX} fields")));
+            }
+            let Some((name, kind)) = self.known.iter().find(|(name, _)| *name == part.name())
+            else {
+                let names: Vec<_> = self.known.iter().map(|(name, _)| *name).collect();
+                let unknown: String = part.name().chars().take(64).collect();
+                return Err(HttpError::BadRequest(format!(
+                    "there is no field {unknown:?} here; known: {}",
+                    names.join(", ")
+                )));
+            };
+            let value = self.part(part, *kind).await?;
+            if fields.fields.insert(name, value).is_some() {
+                return Err(HttpError::BadRequest(format!("the field `{name}` was given twice")));
+            }
         }
-        let Some((name, kind)) = known.iter().find(|(name, _)| *name == part.name()) else {
-            let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
-            let unknown: String = part.name().chars().take(64).collect();
-            return Err(HttpError::BadRequest(format!(
-                "there is no field {unknown:?} here; known: {}",
-                names.join(", ")
-            )));
+    }
+
+    async fn part(&mut self, part: Part, kind: Kind) -> Result<Bytes, HttpError> {
+        let name: String = part.name().to_owned();
+        let mut value = match kind {
+            // It can be no longer than what is still to come, and pages that nothing is written
+            // to take no memory.
+            Kind::File => BytesMut::with_capacity(self.to_come()?),
+            Kind::Text => BytesMut::new(),
         };
-        let value = read_part(part, *kind, &mut budget).await?;
-        if fields.fields.insert(name, value).is_some() {
-            return Err(HttpError::BadRequest(format!("the field `{name}` was given twice")));
+        let mut chunks = std::pin::pin!(part.stream());
+        let broken = |error| malformed(self.upload, &error);
+        while let Some(mut chunk) = chunks.try_next().await.map_err(broken)? {
+            let length = chunk.remaining();
+            self.bytes += length as u64;
+            if self.bytes > BODY_BYTES_MAX {
+                return Err(HttpError::BodyTooLarge);
+            }
+            if kind == Kind::Text && value.len() + length > FIELD_BYTES_MAX {
+                return Err(HttpError::BadRequest(format!(
+                    "the field `{name}` is longer than {FIELD_BYTES_MAX} bytes"
+                )));
+            }
+            make_room(self.permit, self.bytes)?;
+            value.extend_from_slice(&chunk.copy_to_bytes(length));
         }
+        Ok(value.freeze())
     }
-    Ok(fields)
+
+    fn to_come(&self) -> Result<usize, HttpError> {
+        let declared = self.upload.declared_bytes()?.unwrap_or_default();
+        Ok(usize::try_from(declared.saturating_sub(self.bytes)).unwrap_or_default())
+    }
 }
 
-async fn read_part(part: Part, kind: Kind, budget: &mut u64) -> Result<Bytes, HttpError> {
-    let name: String = part.name().to_owned();
-    let mut value = BytesMut::new();
-    let mut chunks = std::pin::pin!(part.stream());
-    while let Some(mut chunk) = chunks.try_next().await.map_err(|error| malformed(&error))? {
-        let length = chunk.remaining();
-        *budget = budget.checked_sub(length as u64).ok_or(HttpError::BodyTooLarge)?;
-        if kind == Kind::Text && value.len() + length > FIELD_BYTES_MAX {
-            return Err(HttpError::BadRequest(format!(
-                "the field `{name}` is longer than {FIELD_BYTES_MAX} bytes"
-            )));
-        }
-        value.extend_from_slice(&chunk.copy_to_bytes(length));
+/// Sees to it that `permit` holds what was read of a body that comes in chunks: half as much
+/// again, as buffers grow.
+fn make_room(permit: &mut Permit, read_bytes: u64) -> Result<(), HttpError> {
+    if read_bytes > permit.bytes() {
+        permit.hold(read_bytes + read_bytes / 2)?;
     }
-    Ok(value.freeze())
+    Ok(())
 }
 
-/// A body that is not a form, up to `bytes_max`.
+/// A body that is not a form, up to `bytes_max`, in memory that `permit` holds.
 ///
 /// # Errors
-/// Too large, too slow, or cut short.
+/// Too large, too slow, or cut short; in chunks and without memory for it.
 pub async fn whole(
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+    upload: &Upload,
+    mut permit: Option<&mut Permit>,
     bytes_max: u64,
 ) -> Result<Bytes, HttpError> {
+    let declared = upload.declared_bytes()?.unwrap_or_default();
+    if declared > bytes_max {
+        return Err(HttpError::BodyTooLarge);
+    }
     let reading = async {
         let mut body = std::pin::pin!(body);
-        let mut bytes = BytesMut::new();
-        let broken = |error: warp::Error| match is_too_large(&error) {
-            true => HttpError::BodyTooLarge,
-            false => HttpError::BadRequest(format!("the body: {error}")),
+        let mut bytes = BytesMut::with_capacity(usize::try_from(declared).unwrap_or_default());
+        let broken = |error: warp::Error| match upload.failed() {
+            Some(cause) => cause.into(),
+            None => HttpError::BadRequest(format!("the body: {error}")),
         };
         while let Some(mut chunk) = body.try_next().await.map_err(broken)? {
             let length = chunk.remaining();
-            if (bytes.len() + length) as u64 > bytes_max {
+            let read_bytes = (bytes.len() + length) as u64;
+            if read_bytes > bytes_max {
                 return Err(HttpError::BodyTooLarge);
+            }
+            if let Some(permit) = &mut permit {
+                make_room(permit, read_bytes)?;
             }
             bytes.extend_from_slice(&chunk.copy_to_bytes(length));
         }
@@ -148,11 +203,26 @@ pub async fn whole(
     tokio::time::timeout(BODY_READ_MAX, reading).await.map_err(|_| HttpError::BodyTooSlow)?
 }
 
-fn malformed(error: &warp::Error) -> HttpError {
-    if is_too_large(error) {
-        return HttpError::BodyTooLarge;
+fn malformed(upload: &Upload, error: &warp::Error) -> HttpError {
+    match upload.failed() {
+        Some(UploadError::Broken) | None => {
+            HttpError::BadRequest(format!("the form is malformed or was cut short: {error}"))
+        }
+        Some(cause) => cause.into(),
     }
-    HttpError::BadRequest(format!("the form is malformed or was cut short: {error}"))
+}
+
+impl From<UploadError> for HttpError {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::TooLarge => Self::BodyTooLarge,
+            UploadError::TooSlow => Self::BodyTooSlow,
+            UploadError::HeadTooLong => Self::BadRequest(format!(
+                "the head of a form's part may have some {PART_HEAD_BYTES_MAX} bytes"
+            )),
+            UploadError::Broken => Self::BadRequest("the body was cut short".into()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -168,6 +238,7 @@ mod tests {
     use warp::Filter;
 
     use super::*;
+    use crate::service::testing::Bench;
 
     const KNOWN: &[(&str, Kind)] =
         &[("file", Kind::File), ("passphrase", Kind::Text), ("bits", Kind::Text)];
@@ -181,10 +252,15 @@ mod tests {
         chunks: impl Stream<Item = Bytes> + Send + Sync + 'static,
     ) -> Result<Fields, HttpError> {
         let (sender, mut receiver) = mpsc::channel(1);
-        let filter = warp::multipart::form().max_length(None).then(move |form| {
-            let sender = sender.clone();
+        let bench = Bench::new();
+        let service = bench.service.clone();
+        let form = warp::multipart::form().max_length(None);
+        let filter = warp::ext::get::<Upload>().and(form).then(move |upload: Upload, form| {
+            let (sender, service) = (sender.clone(), service.clone());
             async move {
-                sender.send(Fields::read(form, KNOWN).await).await.unwrap();
+                let mut permit = service.admit(UNDECLARED_BYTES).unwrap();
+                let fields = Fields::read(form, &upload, &mut permit, KNOWN).await;
+                sender.send(fields).await.unwrap();
                 warp::reply()
             }
         });
@@ -193,6 +269,8 @@ mod tests {
             .header("content-type", "multipart/form-data; boundary=B")
             .body(StreamBody::new(Box::pin(frames)))
             .unwrap();
+        let (mut request, upload) = Upload::wrap(request, super::super::body_bounds());
+        request.extensions_mut().insert(upload);
         warp::service(filter).call(request).await.unwrap();
         receiver.recv().await.unwrap()
     }
@@ -278,11 +356,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_raw_body_is_bounded_too() {
-        let body = |length: usize| {
-            stream::iter([Ok(Bytes::from(vec![0; length])), Ok(Bytes::from_static(b"end"))])
-        };
-        assert_eq!(whole(body(5), 8).await.unwrap(), b"\0\0\0\0\0end"[..]);
-        assert!(matches!(whole(body(6), 8).await, Err(HttpError::BodyTooLarge)));
+    async fn a_part_head_without_end_is_refused_before_it_is_long() {
+        let head = Bytes::from_static(b"--B\r\nContent-Disposition: form-data; x=\"");
+        let filler = Bytes::from(vec![b'x'; 4096]);
+        for begin in [head, Bytes::from_static(b"a preamble ")] {
+            let endless =
+                stream::iter([begin]).chain(stream::iter(std::iter::repeat_n(filler.clone(), 20)));
+            let sentence = refusal(read_stream(endless.chain(stream::pending())).await);
+            assert!(sentence.contains("head of a form's part"), "{sentence}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_is_refused() {
+        let drops = stream::unfold((), |()| async {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            Some((Bytes::from_static(b"x"), ()))
+        });
+        let trickle = stream::iter([Bytes::from(part("file", ""))]).chain(drops);
+        let started = tokio::time::Instant::now();
+        assert!(matches!(read_stream(Box::pin(trickle)).await, Err(HttpError::BodyTooSlow)));
+        assert!(started.elapsed() < BODY_READ_MAX / 4, "{:?}", started.elapsed());
     }
 }

@@ -1,6 +1,9 @@
 //! The ledger, one record or a page at a time.
 
+use std::sync::Arc;
+
 use futures_util::stream;
+use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use warp::Filter;
@@ -9,10 +12,13 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::error::HttpError;
-use super::{Answer, Context, reply};
+use super::{Answer, ClientAddr, Context, reply};
 use crate::api::codec::{Consistency, RecordView, RecordsResponse};
 use crate::ident::{IdentError, RecordId};
 use crate::limits::{RECORDS_PAGE, RECORDS_PAGE_MAX};
+
+/// A record and its JSON, some 500 bytes each.
+const RECORD_BYTES: u64 = 1024;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,10 +46,14 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
         .then(|id, context: Context, query| {
             context.clone().measured("api_record", record(context, id, query))
         });
-    let whole =
-        warp::path!("api" / "ledger").and(warp::get()).and(with.clone()).and(warp::query()).then(
-            |context: Context, query| context.clone().measured("ledger", whole(context, query)),
-        );
+    let whole = warp::path!("api" / "ledger")
+        .and(warp::get())
+        .and(with.clone())
+        .and(warp::ext::get::<ClientAddr>())
+        .and(warp::query())
+        .then(|context: Context, client, query| {
+            context.clone().measured("ledger", whole(context, client, query))
+        });
     page.or(record).unify().or(whole).unify().boxed()
 }
 
@@ -58,20 +68,26 @@ async fn page(context: Context, query: PageQuery) -> Answer {
         return Err(HttpError::BadRequest(format!("limit is 1 to {RECORDS_PAGE_MAX}")));
     }
     let consistency = query.consistency.unwrap_or_default();
+    let permit = context.service.admit(limit as u64 * RECORD_BYTES)?;
     let page = context.service.records(after, limit, consistency).await?;
-    Ok(reply::ok(&RecordsResponse {
+    let answer = serde_json::to_vec(&RecordsResponse {
         records: page.records.into_iter().map(RecordView::from).collect(),
         next: page.next,
         total: page.total,
         consistency,
-    }))
+    });
+    Ok(reply::held_json(StatusCode::OK, answer, Arc::new(permit)))
 }
 
 /// The whole ledger as of one moment, in JSON lines. A body without its last line, which has
 /// their checksum, was cut short.
-async fn whole(context: Context, query: RecordQuery) -> Answer {
+async fn whole(context: Context, client: ClientAddr, query: RecordQuery) -> Answer {
+    let place = context.stream_place(client)?;
     let mut chunks = context.service.export(query.consistency.unwrap_or_default()).await?;
-    let chunks = stream::poll_fn(move |task| chunks.poll_recv(task));
+    let chunks = stream::poll_fn(move |task| {
+        let _held = &place;
+        chunks.poll_recv(task)
+    });
     let mut response = warp::reply::stream(chunks).into_response();
     let jsonl = HeaderValue::from_static("application/jsonl");
     response.headers_mut().insert(CONTENT_TYPE, jsonl);
@@ -82,6 +98,7 @@ async fn record(context: Context, id: String, query: RecordQuery) -> Answer {
     let id =
         percent_decoded(&id).ok_or_else(|| HttpError::BadRequest("id: malformed %XX".into()))?;
     let id = parse(&id, "id")?;
+    let _permit = context.service.admit(RECORD_BYTES)?;
     let record = context.service.record(id, query.consistency.unwrap_or_default()).await?;
     Ok(reply::ok(&RecordView::from(record)))
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::Write;
+use std::sync::Arc;
 
 use base64::prelude::BASE64_STANDARD;
 use base64::write::EncoderWriter;
@@ -12,6 +13,8 @@ use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, 
 use serde::Serialize;
 use warp::Reply;
 use warp::reply::Response;
+
+use crate::service::Permit;
 
 /// Whether the client would rather have `wanted` (`image/png`) than JSON. A range such
 /// as `*/*` alone is no such wish (RFC 9110, section 12.5.1).
@@ -73,6 +76,32 @@ pub fn json_bytes(status: StatusCode, body: serde_json::Result<Vec<u8>>) -> Resp
             tracing::error!(cause = %error, "an answer could not be written as JSON");
             bytes(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", Bytes::from_static(b"a bug"))
         }
+    }
+}
+
+/// `bytes`, whose memory `permit` holds until they were sent.
+pub fn held(bytes: Bytes, permit: &Arc<Permit>) -> Bytes {
+    struct Held {
+        bytes: Bytes,
+        _permit: Arc<Permit>,
+    }
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    Bytes::from_owner(Held { bytes, _permit: Arc::clone(permit) })
+}
+
+/// [`json_bytes`], whose memory `permit` holds until they were sent.
+pub fn held_json(
+    status: StatusCode,
+    body: serde_json::Result<Vec<u8>>,
+    permit: Arc<Permit>,
+) -> Response {
+    match body {
+        Ok(body) => bytes(status, "application/json", held(body.into(), &permit)),
+        error => json_bytes(status, error),
     }
 }
 

@@ -100,6 +100,7 @@ fn mounted_with(pause: &PauseGate, remote_admin: bool) -> BoxedFilter<(Response,
         pool: Pool::new(1, 4, Arc::clone(&metrics)),
         default_cover: Bytes::from_static(crate::stego::default_cover()),
         covers: crate::stego::Covers::new(1024 * 1024),
+        memory_bytes: 64 * 1024 * 1024,
         metrics,
         stats: RequestStats::default(),
         status: watch::channel(status).1,
@@ -107,7 +108,8 @@ fn mounted_with(pause: &PauseGate, remote_admin: bool) -> BoxedFilter<(Response,
         events: Events::new(node),
         about: crate::service::About::default(),
     });
-    routes(Context { service, pause: pause.clone(), remote_admin })
+    let streams = Crowd::new(8, 8);
+    routes(Context { service, pause: pause.clone(), remote_admin, streams })
 }
 
 async fn call(routes: &BoxedFilter<(Response,)>, method: &str, target: &str) -> Response {
@@ -127,6 +129,8 @@ async fn call_from(
         request = request.header(*name, *value);
     }
     let request = request.extension(ClientAddr(client)).body(Empty::<Bytes>::new()).unwrap();
+    let (mut request, upload) = Upload::wrap(request, body_bounds());
+    request.extensions_mut().insert(upload);
     warp::service(routes.clone()).call(request).await.unwrap()
 }
 

@@ -4,60 +4,14 @@
 
 pub mod apply;
 pub mod backup;
+mod command;
 pub mod query;
 pub mod transfer;
 
-use serde::{Deserialize, Serialize};
+pub use self::command::{Command, Outcome};
 
-use crate::ident::{InstanceUuid, NodeName, RaftId, RecordId};
-use crate::record::{Digest, Record};
-
-/// One entry of the replicated log. New variants may be added; old ones are never
-/// given another meaning, because old logs hold them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
-pub enum Command {
-    /// Enter a record, unless its id is there already.
-    Put { record: Record },
-    /// Give a node's instance a number, unless it has one.
-    Assign {
-        name: NodeName,
-        instance: InstanceUuid,
-        /// The number must be at least this: above every number that the cluster was
-        /// formed with, which the ledger has not seen.
-        at_least: RaftId,
-    },
-    /// Never let the member with this number in again: an operator removed it.
-    Retire { raft_id: RaftId },
-}
-
-impl std::fmt::Display for Command {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Put { record } => write!(f, "put {}", record.id),
-            Self::Assign { name, .. } => write!(f, "assign a number to {name}"),
-            Self::Retire { raft_id } => write!(f, "retire member {raft_id}"),
-        }
-    }
-}
-
-/// What a command did; the same on every replica.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
-    /// Blank and membership entries.
-    #[default]
-    Nothing,
-    /// The record that the ledger now holds under the id.
-    Put {
-        record: Record,
-        replayed: bool,
-    },
-    Assigned {
-        raft_id: RaftId,
-    },
-    Retired,
-}
+use crate::ident::RecordId;
+use crate::record::Digest;
 
 /// Keys in [`crate::store::Column::Ledger`].
 ///

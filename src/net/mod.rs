@@ -3,8 +3,10 @@
 //!
 //! Knows nothing of what is said over a connection. Begin with `serve` and `dial`.
 
+pub mod crowd;
 pub mod dial;
 pub mod gate;
+pub mod pace;
 pub mod serve;
 
 #[cfg(sim)]

@@ -17,20 +17,30 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::TcpListener;
+use super::crowd::{Crowd, Crowded};
 use super::gate::{Gate, Hearing};
+use super::pace::Paced;
+use crate::limits::{self, Pace};
 
 /// Bounds of one port.
 #[derive(Debug, Clone, Copy)]
 pub struct ServeLimits {
-    /// Beyond it, connections wait in the kernel's backlog.
+    /// Beyond it, a connection is answered that there is no place for it, and closed.
     pub connections_max: usize,
-    /// A connection whose request head takes longer is closed.
+    /// The same for connections from one address.
+    pub connections_per_client_max: usize,
+    /// Of each connection, for what comes and for what goes.
+    pub buffer_bytes: usize,
+    /// A connection whose next request head takes longer is closed, an idle one too.
     pub header_read_max: Duration,
+    /// A connection that takes answers more slowly is closed.
+    pub write_pace: Option<Pace>,
     /// For how long after a stop connections are still taken, and each is closed only
     /// behind an answer. A client that sends something meanwhile is not cut off.
     pub linger: Duration,
@@ -38,8 +48,26 @@ pub struct ServeLimits {
     pub drain_max: Duration,
 }
 
+impl ServeLimits {
+    /// Two lengths of one body that differ are answered with 400, and a length beside
+    /// `Transfer-Encoding` does not count (RFC 9112, section 6.3).
+    fn http(&self) -> http1::Builder {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.header_read_max)
+            .max_header_size(limits::HEAD_BYTES_MAX)
+            .max_headers(limits::HEADERS_MAX)
+            .max_buf_size(self.buffer_bytes);
+        http
+    }
+}
+
 /// How long to wait after a failed accept (no file descriptors, say), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections that are being told that there is no place. Beyond it they wait in the backlog.
+const REFUSALS_MAX: usize = 64;
+/// How long telling one of them may take.
+const REFUSAL_MAX: Duration = Duration::from_secs(1);
 
 /// Serves until `stop`, lingers, then lets requests in progress finish within the limit.
 ///
@@ -58,19 +86,22 @@ pub async fn serve<F, S, B>(
     B: hyper::body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let slots = Arc::new(Semaphore::new(limits.connections_max + REFUSALS_MAX));
+    let crowd = Crowd::new(limits.connections_max, limits.connections_per_client_max);
     let connections = TaskTracker::new();
     let mut ear = Ear::new(listener, gate);
     let closing = CancellationToken::new();
     let serve_one = |(stream, client, slot): Accepted| {
+        let place = match crowd.enter(client.ip()) {
+            Ok(place) => place,
+            Err(crowded) => return turn_away(&connections, (stream, client, slot), crowded),
+        };
         let service = Parting { inner: service_for(client), stop: stop.clone() };
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_read_max)
-            .serve_connection(TokioIo::new(stream), service);
+        let stream = TokioIo::new(Paced::new(stream, limits.write_pace));
+        let connection = limits.http().serve_connection(stream, service);
         let closing = closing.clone();
         let conversation = async move {
-            let _slot = slot;
+            let _held = (slot, place);
             let mut connection = std::pin::pin!(connection);
             let result = tokio::select! {
                 result = connection.as_mut() => result,
@@ -115,6 +146,44 @@ pub async fn serve<F, S, B>(
     closing.cancel();
     connections.close();
     connections.wait().await;
+}
+
+/// Says that there is no place.
+fn turn_away(connections: &TaskTracker, (stream, client, slot): Accepted, crowded: Crowded) {
+    tracing::debug!(%client, ?crowded, "no place for a connection");
+    let telling = async move {
+        let _slot = slot;
+        let _ = tokio::time::timeout(REFUSAL_MAX, refuse(stream, crowded)).await;
+    };
+    #[cfg(sim)]
+    let telling = crate::sim::process::hosted(telling);
+    let _task = connections.spawn(telling);
+    #[cfg(sim)]
+    crate::sim::process::ends_with_process(_task.abort_handle());
+}
+
+/// Closes only behind what the client has sent: to close before it is to cut the client off
+/// from the answer.
+async fn refuse(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    crowded: Crowded,
+) -> std::io::Result<()> {
+    let (status, error) = match crowded {
+        Crowded::All => ("503 Service Unavailable", "all connections of this node are in use"),
+        Crowded::Client => ("429 Too Many Requests", "too many connections from this address"),
+    };
+    let body = format!("{{\"error\":\"{error}; try again shortly\",\"code\":\"busy\"}}");
+    let head = format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\nretry-after: 1\r\ncontent-type: \
+         application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body.as_bytes()).await?;
+    stream.shutdown().await?;
+    let mut rest = [0; 4096];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
 }
 
 /// Never ends.

@@ -150,7 +150,11 @@ impl Core {
         );
         let peers = ServeLimits {
             connections_max: limits::PEER_CONNECTIONS_MAX,
+            connections_per_client_max: limits::PEER_CONNECTIONS_PER_ADDRESS_MAX,
+            buffer_bytes: limits::PEER_BUFFER_BYTES,
             header_read_max: limits::HEADER_READ_MAX,
+            // A peer that is frozen takes nothing, and is to be found as it was.
+            write_pace: None,
             linger: Duration::ZERO,
             drain_max: Duration::ZERO,
         };

@@ -336,6 +336,7 @@ impl Node {
             pool: self.pool,
             default_cover: self.cover,
             covers: stego::Covers::new(config.cover_cache_mib * 1024 * 1024),
+            memory_bytes: config.request_bytes(),
             metrics: self.core.metrics,
             stats,
             status,
@@ -348,8 +349,11 @@ impl Node {
             },
         });
         let clients = ServeLimits {
-            connections_max: limits::CLIENT_CONNECTIONS_MAX,
+            connections_max: config.connections_max,
+            connections_per_client_max: config.connections_per_client_max,
+            buffer_bytes: limits::CLIENT_BUFFER_BYTES,
             header_read_max: limits::HEADER_READ_MAX,
+            write_pace: Some(limits::ANSWER_PACE),
             linger: limits::LINGER,
             drain_max: limits::DRAIN_MAX,
         };

@@ -3,6 +3,7 @@
 //! Field names come from one list: `node peer leader term index record attempt
 //! elapsed_ms cause`, so that a search for `leader=n2` finds every line about it.
 
+use std::io::{self, Write};
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
@@ -60,10 +61,91 @@ pub fn start(format: LogFormat, filter: &str, colour: bool) -> Result<(), String
     let filter = EnvFilter::builder()
         .parse(format!("{QUIET},{filter}"))
         .map_err(|error| format!("log filter {filter:?}: {error}"))?;
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = fmt().with_env_filter(filter).with_target(false);
     let started = match format {
-        LogFormat::Text => builder.with_ansi(colour).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+        LogFormat::Text => {
+            let writer = move || OneLine { inner: io::stderr(), colour };
+            builder.with_writer(writer).with_ansi(colour).try_init()
+        }
+        LogFormat::Json => {
+            let builder = builder.with_writer(io::stderr).json().flatten_event(true);
+            builder.with_current_span(false).try_init()
+        }
     };
     started.map_err(|error| error.to_string())
+}
+
+/// Writes each event as one line, whatever is in it: what came from outside shall not look like
+/// a line of ours, nor move the cursor of whoever reads it. JSON has its own escapes.
+struct OneLine<W> {
+    inner: W,
+    /// The event's own colours stay.
+    colour: bool,
+}
+
+impl<W: Write> Write for OneLine<W> {
+    /// An event comes as a whole, with its line end.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = event.strip_suffix(b"\n").unwrap_or(event);
+        let is_plain = |byte: &u8| !byte.is_ascii_control() && *byte != C1_LEAD;
+        if text.iter().all(is_plain) {
+            self.inner.write_all(event)?;
+            return Ok(event.len());
+        }
+        let text = String::from_utf8_lossy(text);
+        let mut line = String::with_capacity(text.len() + 16);
+        for (at, character) in text.char_indices() {
+            let is_colour = self.colour && character == '\u{1b}' && begins_with_colour(&text[at..]);
+            if !character.is_control() || is_colour {
+                line.push(character);
+            } else {
+                line.extend(character.escape_default());
+            }
+        }
+        line.push('\n');
+        self.inner.write_all(line.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// The first byte of U+0080 to U+009F, controls too, in UTF-8.
+const C1_LEAD: u8 = 0xc2;
+
+/// True for `ESC [ digits and semicolons m` (ECMA-48, SGR).
+fn begins_with_colour(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("\u{1b}[") else { return false };
+    rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(event: &str, colour: bool) -> String {
+        let mut line = OneLine { inner: Vec::new(), colour };
+        line.write_all(event.as_bytes()).unwrap();
+        String::from_utf8(line.inner).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_one_line_without_controls() {
+        for (event, expected) in [
+            ("plain é\n", "plain é\n"),
+            ("a\nERROR forged\n", "a\\nERROR forged\n"),
+            ("a\r\n", "a\\r\n"),
+            ("nul \0 bell \x07\n", "nul \\u{0} bell \\u{7}\n"),
+            ("\u{1b}[2J\u{9b}1m\n", "\\u{1b}[2J\\u{9b}1m\n"),
+            ("\u{1b}[31mred\n", "\\u{1b}[31mred\n"),
+        ] {
+            assert_eq!(written(event, false), expected, "{event:?}");
+        }
+        assert_eq!(
+            written("\u{1b}[31mred\u{1b}[0m \u{1b}[2J\n", true),
+            "\u{1b}[31mred\u{1b}[0m \\u{1b}[2J\n"
+        );
+    }
 }

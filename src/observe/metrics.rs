@@ -23,6 +23,9 @@ pub struct Metrics {
     /// Seconds from request head to response head, by `call`.
     pub http_request_seconds: HistogramVec,
     pub http_in_progress: IntGauge,
+    pub requests_held_bytes: IntGauge,
+    /// Requests turned away by admission, by `reason` (`requests`, `memory`, `size`, `queue`).
+    pub requests_refused_total: IntCounterVec,
     /// Codec jobs by `outcome` (`ok`, `error`, `refused`, `abandoned`).
     pub codec_jobs_total: IntCounterVec,
     pub codec_seconds: Histogram,
@@ -106,6 +109,14 @@ impl Metrics {
                 &["call"]
             )),
             http_in_progress: gauge!("http_in_progress", "Client requests in progress."),
+            requests_held_bytes: gauge!(
+                "requests_held_bytes",
+                "Memory that requests in progress hold, of what memory_mib leaves for them."
+            ),
+            requests_refused_total: register!(IntCounterVec::new(
+                opts("requests_refused_total", "Requests turned away by admission, by reason."),
+                &["reason"]
+            )),
             codec_jobs_total: register!(IntCounterVec::new(
                 opts("codec_jobs_total", "Codec jobs by outcome."),
                 &["outcome"]

@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::envelope::{Envelope, Sender};
-use crate::limits::PEER_BODY_BYTES_MAX;
+use crate::limits::{NEWCOMER_BODY_BYTES_MAX, PEER_BODY_BYTES_MAX, PEER_BODY_READ_MAX};
 use crate::net::gate::{Gate, Peer, Way};
 
 /// An answer to a peer.
@@ -75,10 +75,16 @@ impl Routes {
     {
         self.raw(path, admit, move |envelope, body| {
             let handle = handle.clone();
+            // Whoever names no cluster may be anybody.
+            let bytes_max = match (admit, envelope.cluster) {
+                (Admit::Members, Some(_)) => PEER_BODY_BYTES_MAX,
+                (Admit::Newcomers, _) | (_, None) => NEWCOMER_BODY_BYTES_MAX,
+            };
             async move {
-                let bytes = Limited::new(body, PEER_BODY_BYTES_MAX)
-                    .collect()
+                let reading = Limited::new(body, bytes_max).collect();
+                let bytes = tokio::time::timeout(PEER_BODY_READ_MAX, reading)
                     .await
+                    .map_err(|_| Refusal::bad_request("body: it did not arrive in time"))?
                     .map_err(|error| Refusal::bad_request(format!("body: {error}")))?
                     .to_bytes();
                 let message = serde_json::from_slice(&bytes)

@@ -37,7 +37,8 @@ pub use campaign::run_campaigns;
 pub use hand_over::{HandOverError, HandedOver};
 pub use members::MembersError;
 pub use rpc::{LateConsensus, mount};
-use types::{MemberNode, Raft};
+use state_machine::StateMachine;
+use types::{MemberNode, TypeConfig};
 
 use crate::api::cluster::{Denial, Role};
 use crate::clock;
@@ -52,6 +53,8 @@ use crate::rt::RaftRt;
 use crate::sim::sabotage::{self, Bug};
 use crate::store::{Disk, Store, StoreError};
 use crate::view::{LeaderView, Member};
+
+type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
 /// Between two questions to a founder that is still starting.
 const READY_INTERVAL: Duration = Duration::from_millis(10);

@@ -20,7 +20,7 @@ use super::ballots::Ballots;
 use super::denials::Denials;
 use super::log_store::LogView;
 use super::state_machine::SnapshotData;
-use super::types::{LogId, MemberNode, Snapshot, SnapshotMeta, TypeConfig, Vote};
+use super::types::{LogId, MemberNode, Snapshot, SnapshotHead, TypeConfig, Vote};
 use crate::ident::{NodeName, RaftId};
 use crate::peer::PeerError;
 use crate::peer::link::{Lane, Link, Links, streaming_body};
@@ -68,13 +68,6 @@ impl Appended {
             _ => self.response,
         }
     }
-}
-
-/// First line of a snapshot's stream; the ledger follows.
-#[derive(Serialize, Deserialize)]
-pub struct SnapshotHead {
-    pub vote: Vote,
-    pub meta: SnapshotMeta,
 }
 
 /// Makes the ways to peers.

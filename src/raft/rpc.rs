@@ -11,11 +11,12 @@ use tokio::sync::mpsc;
 
 use super::Consensus;
 use super::hand_over::FITNESS;
-use super::network::{APPEND, Appended, PRE_VOTE, READY, SNAPSHOT, SnapshotHead, TRANSFER, VOTE};
+use super::network::{APPEND, Appended, PRE_VOTE, READY, SNAPSHOT, TRANSFER, VOTE};
 use super::state_machine::{SnapshotData, receive};
-use super::types::{Snapshot, TypeConfig, Vote};
+use super::types::{Snapshot, SnapshotHead, TypeConfig, Vote};
 use crate::detector::{Contact, Verdict};
 use crate::ident::{RaftId, Term};
+use crate::limits::PEER_BODY_READ_MAX;
 use crate::peer::routes::{Admit, PeerResponse, Refusal, Routes, json_response};
 #[cfg(sim)]
 use crate::sim::{
@@ -140,10 +141,10 @@ async fn take_snapshot(
         if start.len() > HEAD_BYTES_MAX {
             return Err(Refusal::bad_request("the snapshot's head is too long"));
         }
-        start.extend_from_slice(&next_chunk(&mut body).await?.unwrap_or_default());
-        if start.is_empty() {
-            return Err(Refusal::bad_request("the snapshot is empty"));
-        }
+        let Some(chunk) = next_chunk(&mut body).await? else {
+            return Err(Refusal::bad_request("the snapshot's head was cut short"));
+        };
+        start.extend_from_slice(&chunk);
     };
     let head: SnapshotHead = serde_json::from_slice(&start[..end])
         .map_err(|error| Refusal::bad_request(format!("the snapshot's head: {error}")))?;
@@ -185,7 +186,9 @@ async fn take_snapshot(
 }
 
 async fn next_chunk(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
-    match body.frame().await {
+    // Whoever stops sending would keep others from sending theirs.
+    let frame = tokio::time::timeout(PEER_BODY_READ_MAX, body.frame()).await;
+    match frame.map_err(|_| Refusal::bad_request("the snapshot stopped coming"))? {
         None => Ok(None),
         Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
         Some(Err(error)) => Err(Refusal::bad_request(format!("the snapshot broke off: {error}"))),

@@ -5,7 +5,6 @@ use std::fmt;
 use openraft::vote::RaftLeaderId;
 use serde::{Deserialize, Serialize};
 
-use super::state_machine::StateMachine;
 use crate::ident::{LogPosition, NodeName};
 use crate::ledger::{Command, Outcome};
 
@@ -55,7 +54,6 @@ type Runtime = super::sim_runtime::SimRuntime;
 type LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>;
 type CommittedLeaderId = <LeaderId as RaftLeaderId>::Committed;
 
-pub type Raft = openraft::Raft<TypeConfig, StateMachine>;
 pub type LogId = openraft::LogId<CommittedLeaderId>;
 pub type Vote = openraft::Vote<LeaderId>;
 pub type Entry =
@@ -63,6 +61,13 @@ pub type Entry =
 pub type StoredMembership = openraft::StoredMembership<CommittedLeaderId, u64, MemberNode>;
 pub type SnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId, u64, MemberNode>;
 pub type Snapshot<D> = openraft::Snapshot<CommittedLeaderId, u64, MemberNode, D>;
+
+/// First line of a snapshot's stream; the ledger follows.
+#[derive(Serialize, Deserialize)]
+pub struct SnapshotHead {
+    pub vote: Vote,
+    pub meta: SnapshotMeta,
+}
 
 /// A log id in our own words; nothing is index 0 of term 0.
 pub fn position(log_id: Option<&LogId>) -> LogPosition {

@@ -6,7 +6,8 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::{Instant as _, RaftMetrics, ServerState};
 use tokio::sync::watch;
 
-use super::types::{Raft, TypeConfig, position};
+use super::Raft;
+use super::types::{TypeConfig, position};
 use crate::clock;
 use crate::ident::{LogPosition, RaftId, Term};
 use crate::observe::metrics::Metrics;

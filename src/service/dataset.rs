@@ -5,10 +5,14 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 
 use super::{Service, ServiceError};
+use crate::pool::Cost;
 use crate::stego;
 
 /// How many pictures there are.
 pub const PICTURES: usize = 50;
+
+/// What making one takes.
+const MAKING: Cost = Cost(500_000);
 
 /// Bounded by its length: all fifty take some 30 MB.
 #[derive(Debug)]
@@ -38,7 +42,7 @@ impl Service {
             return Ok(picture.clone());
         }
         // Two that come at once both make it, and it is the same picture.
-        let made = self.parts().pool.run(move || stego::dataset(number)).await?;
+        let made = self.on_codec(MAKING, move || stego::dataset(number)).await?;
         let picture = made.ok_or_else(missing)?;
         Ok(place.get_or_init(|| picture).clone())
     }

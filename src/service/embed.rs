@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Permit, Service, ServiceError};
+use super::{Permit, Service, ServiceError, cost};
 use crate::api::analysis::Quality;
 use crate::api::codec::CoverInfo;
 use crate::clock;
 use crate::ident::RecordId;
 use crate::record::{Digest, Durability, Method, Record};
-use crate::stego::{self, Codec, CoverFile, EmbedParams, Metadata, Passphrase, Png, Stego};
+use crate::stego::{
+    self, Codec, CoverFile, EmbedParams, Metadata, Passphrase, Png, Stego, StegoError,
+};
 
 /// What a client wants hidden.
 pub struct EmbedRequest {
@@ -31,6 +33,8 @@ pub struct EmbedRequest {
     pub metadata: Metadata,
     /// Also say what the embed changed, and what a steganalyst would find.
     pub report: bool,
+    /// The picture will be sent as text in JSON.
+    pub as_json: bool,
 }
 
 /// An acknowledged embed.
@@ -46,12 +50,13 @@ pub struct Embedded {
     pub replayed: bool,
     /// How far this acknowledgement reaches.
     pub durability: Durability,
+    /// Holds the memory of the answer.
+    pub permit: Arc<Permit>,
 }
 
 /// What the codec thread hands back.
 struct Made {
     stego: Stego,
-    cover_sha256: Digest,
     stego_sha256: Digest,
     quality: Option<Quality>,
 }
@@ -61,7 +66,7 @@ impl Service {
     /// leaves a whole record or none. `permit` is held until then.
     ///
     /// # Errors
-    /// Of the codec and its pool, before anything was entered; of the ledger, with the
+    /// Of admission, of the codec and its pool, before anything was entered; of the ledger, with the
     /// outcome unknown: a retry under the same id is safe.
     pub async fn embed(
         &self,
@@ -69,12 +74,7 @@ impl Service {
         permit: Permit,
     ) -> Result<Embedded, ServiceError> {
         let service = self.clone();
-        self.detached("embed", async move {
-            let embedded = service.embed_now(request).await;
-            drop(permit);
-            embedded
-        })
-        .await
+        self.detached("embed", async move { service.embed_now(request, permit).await }).await
     }
 
     /// Tells the metrics what the cache of covers did.
@@ -89,20 +89,46 @@ impl Service {
         metrics.covers_bytes.set(stats.bytes as i64);
     }
 
-    async fn embed_now(&self, request: EmbedRequest) -> Result<Embedded, ServiceError> {
+    async fn embed_now(
+        &self,
+        request: EmbedRequest,
+        mut permit: Permit,
+    ) -> Result<Embedded, ServiceError> {
         let id = request.id.clone().unwrap_or_else(|| clock::fresh_time_ordered_uuid().into());
         let secret_bytes = request.secret.len() as u64;
-        let (cover, cover_sha256) = match request.cover.clone() {
+        let as_json = request.as_json;
+        let (cover, known) = match request.cover.clone() {
             Some(cover) => (cover, None),
             None => (self.parts().default_cover.clone(), Some(self.inner.default_cover_sha256)),
         };
         let cover_bytes = cover.len() as u64;
+        let codec = Arc::clone(&self.inner.codec);
+        let looked_at = cover.clone();
+        let look = move || {
+            let sha256 = known.unwrap_or_else(|| Digest::of(&looked_at));
+            let appraisal = codec.appraise(&CoverFile { bytes: &looked_at, sha256 })?;
+            Ok::<_, StegoError>((sha256, appraisal))
+        };
+        let unread = if known.is_some() { 0 } else { cover.len() };
+        let (cover_sha256, appraisal) = self.look(unread, look).await??;
+        let encrypted = request.passphrase.is_some();
+        let method = request.method.unwrap_or(stego::usual_method(encrypted));
+        let bits = request.bits.unwrap_or(1);
+        let estimate =
+            cost::of_embed(&appraisal, secret_bytes, method, bits, encrypted, request.report);
+        let body_bytes = secret_bytes + request.cover.as_ref().map_or(0, |_| cover_bytes);
+        let answer_bytes = cost::answer_bytes(appraisal.raster_bytes, as_json);
+        let working_bytes = estimate.working_bytes.max(answer_bytes);
+        self.inner.experience.learn(body_bytes, estimate.cost);
+        self.hold(&mut permit, body_bytes + working_bytes)?;
+
         let (seed, least) = (id.clone(), request.least);
         let codec = Arc::clone(&self.inner.codec);
-        let job = move || make(&codec, &request, &cover, cover_sha256, &seed);
-        let made = self.parts().pool.run(job).await;
+        let job = move || make(&codec, request, &cover, cover_sha256, &seed);
+        let made = self.on_codec(estimate.cost, job).await;
         self.report_covers();
         let made = made??;
+        permit.shrink(cost::answer_bytes(made.stego.png.len() as u64, as_json));
         let record = Record {
             id,
             time_ms: clock::unix_ms(),
@@ -111,13 +137,13 @@ impl Service {
             secret_bytes,
             cover_bytes,
             stego_bytes: made.stego.png.len() as u64,
-            cover_sha256: made.cover_sha256,
+            cover_sha256,
             stego_sha256: made.stego_sha256,
             durability: Durability::Quorum,
         };
         let submitted = self.parts().ledger.put(record, least).await?;
         let entered = submitted.record;
-        if entered.stego_sha256 != made.stego_sha256 || entered.cover_sha256 != made.cover_sha256 {
+        if entered.stego_sha256 != made.stego_sha256 || entered.cover_sha256 != cover_sha256 {
             return Err(ServiceError::IdempotencyConflict { id: entered.id });
         }
         Ok(Embedded {
@@ -127,18 +153,18 @@ impl Service {
             quality: made.quality,
             replayed: submitted.replayed,
             durability: submitted.durability,
+            permit: Arc::new(permit),
         })
     }
 }
 
 fn make(
     codec: &Codec,
-    request: &EmbedRequest,
+    request: EmbedRequest,
     cover: &[u8],
-    cover_sha256: Option<Digest>,
+    cover_sha256: Digest,
     id: &RecordId,
 ) -> Result<Made, ServiceError> {
-    let cover_sha256 = cover_sha256.unwrap_or_else(|| Digest::of(cover));
     let params = EmbedParams {
         cover: CoverFile { bytes: cover, sha256: cover_sha256 },
         secret: &request.secret,
@@ -158,5 +184,5 @@ fn make(
     } else {
         None
     };
-    Ok(Made { stego, cover_sha256, stego_sha256, quality })
+    Ok(Made { stego, stego_sha256, quality })
 }

@@ -9,6 +9,7 @@ mod admission;
 mod alone;
 mod backup;
 mod commit;
+mod cost;
 mod dataset;
 mod embed;
 mod error;
@@ -25,6 +26,7 @@ mod tests;
 mod verify;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -43,6 +45,7 @@ pub use self::stats::RequestStats;
 pub use self::verify::Verified;
 
 use self::admission::Admission;
+use self::cost::Experience;
 use self::dataset::Dataset;
 use self::operate::{Done, Operation, Operator};
 use crate::api::cluster::{ClusterStatus, Mode};
@@ -50,11 +53,14 @@ use crate::api::codec::CapacityResponse;
 use crate::ident::NodeName;
 use crate::observe::events::Events;
 use crate::observe::metrics::Metrics;
-use crate::pool::Pool;
+use crate::pool::{Cost, Pool, PoolError};
 use crate::record::{Digest, Method};
 use crate::rt::ClientRt;
 use crate::stego::Codec;
 use crate::{limits, stego};
+
+/// Files that are digested and looked at between two requests: some 20 µs.
+const LOOK_BYTES_MAX: usize = 32 * 1024;
 
 /// What `node` puts together for [`Service::new`].
 pub struct ServiceParts {
@@ -68,6 +74,8 @@ pub struct ServiceParts {
     pub default_cover: Bytes,
     /// Covers seen before.
     pub covers: stego::Covers,
+    /// What all requests may hold together.
+    pub memory_bytes: u64,
     pub metrics: Arc<Metrics>,
     /// Fed by `http`, read by `node` for its status.
     pub stats: RequestStats,
@@ -87,6 +95,7 @@ struct Inner {
     parts: ServiceParts,
     default_cover_sha256: Digest,
     admission: Admission,
+    experience: Experience,
     dataset: Dataset,
     codec: Arc<Codec>,
 }
@@ -99,7 +108,8 @@ impl Service {
         parts.rt.spawn_until_stop("key sweep", sweep_keys(Arc::clone(&codec)));
         let inner = Inner {
             default_cover_sha256: Digest::of(&parts.default_cover),
-            admission: Admission::new(limits::REQUESTS_MAX),
+            admission: Admission::new(limits::REQUESTS_MAX, parts.memory_bytes),
+            experience: Experience::default(),
             dataset: Dataset::default(),
             codec,
             parts,
@@ -107,13 +117,89 @@ impl Service {
         Self { inner: Arc::new(inner) }
     }
 
-    /// A place among the requests in progress. To be had before a body is read, and
-    /// kept until the work is done.
+    /// A place among the requests in progress, with `bytes` of memory. To be had before a body
+    /// is read, and kept until the answer is taken.
     ///
     /// # Errors
-    /// [`ServiceError::Busy`]
-    pub fn admit(&self) -> Result<Permit, ServiceError> {
-        self.inner.admission.admit()
+    /// [`ServiceError::Busy`], [`ServiceError::NoMemory`], [`ServiceError::TooCostly`].
+    pub fn admit(&self, bytes: u64) -> Result<Permit, ServiceError> {
+        let permit = self.inner.admission.admit(bytes);
+        self.report_admission(permit.as_ref().err());
+        permit
+    }
+
+    /// The same for a request that needs a codec thread.
+    ///
+    /// # Errors
+    /// Also [`ServiceError::Overloaded`].
+    pub fn admit_codec(&self, bytes: u64) -> Result<Permit, ServiceError> {
+        self.check_wait(self.inner.experience.of_unread(bytes))?;
+        self.admit(bytes)
+    }
+
+    /// When a client that was turned away should come again: when what waits now is done.
+    pub fn retry_after(&self) -> Duration {
+        self.parts().pool.wait(Cost(limits::SMALL_JOB_PIXELS_MAX + 1))
+    }
+
+    fn check_wait(&self, cost: Cost) -> Result<(), ServiceError> {
+        let wait = self.parts().pool.wait(cost);
+        if wait > limits::POOL_WAIT_MAX {
+            let error = ServiceError::Overloaded { wait };
+            self.report_admission(Some(&error));
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn report_admission(&self, refused: Option<&ServiceError>) {
+        let metrics = &self.parts().metrics;
+        let held = self.inner.admission.held();
+        metrics.requests_held_bytes.set(held.bytes as i64);
+        let reason = match refused {
+            Some(ServiceError::Busy { .. }) => "requests",
+            Some(ServiceError::NoMemory { .. }) => "memory",
+            Some(ServiceError::TooCostly { .. }) => "size",
+            Some(ServiceError::Overloaded { .. }) => "queue",
+            Some(_) | None => return,
+        };
+        metrics.requests_refused_total.with_label_values(&[reason]).inc();
+    }
+
+    /// Runs `job` on a codec thread. Where too much waits there already it is not begun.
+    async fn on_codec<T: Send + 'static>(
+        &self,
+        cost: Cost,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        match self.parts().pool.run(cost, job).await {
+            Err(PoolError::Full) => {
+                let error = ServiceError::Overloaded { wait: self.parts().pool.wait(cost) };
+                self.report_admission(Some(&error));
+                Err(error)
+            }
+            ended => Ok(ended?),
+        }
+    }
+
+    /// Looks at the header of a picture: here where the file is small, else on a thread that may
+    /// be busy for a while, since a header may be behind megabytes of notes.
+    async fn look<T: Send + 'static>(
+        &self,
+        file_bytes: usize,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        if file_bytes <= LOOK_BYTES_MAX {
+            return Ok(look());
+        }
+        Ok(self.blocking(look).await)
+    }
+
+    /// Holds `bytes` from now on; counted where there is no room.
+    fn hold(&self, permit: &mut Permit, bytes: u64) -> Result<(), ServiceError> {
+        let held = permit.hold(bytes);
+        self.report_admission(held.as_ref().err());
+        held
     }
 
     /// What a cover can carry, by each method; of the node's own cover for `None`.
@@ -128,8 +214,9 @@ impl Service {
         encrypted: bool,
     ) -> Result<CapacityResponse, ServiceError> {
         let cover = cover.unwrap_or_else(|| self.parts().default_cover.clone());
+        let cost = cost::of_bytes(cover.len() as u64);
         let job = move || stego::capacity(&cover, method, bits, encrypted);
-        Ok(self.parts().pool.run(job).await??)
+        Ok(self.on_codec(cost, job).await??)
     }
 
     /// The cluster as this node sees it now.

@@ -116,6 +116,7 @@ impl Bench {
             pool: pool.clone(),
             default_cover: default_cover(),
             covers: stego::Covers::new(64 * 1024 * 1024),
+            memory_bytes: 256 * 1024 * 1024,
             metrics,
             stats: RequestStats::default(),
             status: status_rx,

@@ -23,6 +23,7 @@ fn request(id: Option<&str>, secret: &'static [u8]) -> EmbedRequest {
         least: Durability::Local,
         metadata: Metadata::Drop,
         report: false,
+        as_json: false,
     }
 }
 
@@ -32,20 +33,20 @@ async fn an_embed_is_in_the_ledger_and_comes_back_out_of_the_picture() {
     let service = &bench.service;
     let mut with_passphrase = request(None, b"attack at dawn");
     with_passphrase.passphrase = Some(Passphrase::new("open".into()).unwrap());
-    let embedded = service.embed(with_passphrase, service.admit().unwrap()).await.unwrap();
+    let embedded = service.embed(with_passphrase, service.admit(0).unwrap()).await.unwrap();
     assert_eq!(embedded.record.durability, Durability::Quorum);
     let png = embedded.png.to_bytes();
     assert_eq!(embedded.record.stego_sha256, Digest::of(&png));
     assert_eq!(bench.ledger.records(), std::slice::from_ref(&embedded.record));
 
     let passphrase = Passphrase::new("open".into()).unwrap();
-    let permit = service.admit().unwrap();
+    let permit = service.admit(0).unwrap();
     let found = service.extract(png.clone(), Some(passphrase), permit).await.unwrap();
     assert_eq!(found.secret, "attack at dawn");
-    let wrong = service.extract(png.clone(), None, service.admit().unwrap()).await;
+    let wrong = service.extract(png.clone(), None, service.admit(0).unwrap()).await;
     assert!(matches!(wrong, Err(ServiceError::Stego(StegoError::NoPayload))));
 
-    let permit = service.admit().unwrap();
+    let permit = service.admit(0).unwrap();
     let verified = service.verify(png, Consistency::Linearizable, permit).await.unwrap();
     assert_eq!(verified.record, Some(embedded.record));
 }
@@ -56,7 +57,7 @@ async fn a_report_comes_where_it_was_asked_for() {
     let service = &bench.service;
     let embed = |report| {
         let request = EmbedRequest { report, ..request(None, b"attack at dawn") };
-        service.embed(request, service.admit().unwrap())
+        service.embed(request, service.admit(0).unwrap())
     };
     assert_eq!(embed(false).await.unwrap().quality, None);
     let embedded = embed(true).await.unwrap();
@@ -72,7 +73,7 @@ async fn a_report_comes_where_it_was_asked_for() {
 async fn the_same_id_gives_one_record_and_the_same_picture() {
     let bench = Bench::new();
     let service = &bench.service;
-    let embed = |secret| service.embed(request(Some("key-1"), secret), service.admit().unwrap());
+    let embed = |secret| service.embed(request(Some("key-1"), secret), service.admit(0).unwrap());
     let first = embed(b"secret").await.unwrap();
     let again = embed(b"secret").await.unwrap();
     assert_eq!((first.replayed, again.replayed), (false, true));
@@ -85,7 +86,7 @@ async fn the_same_id_gives_one_record_and_the_same_picture() {
     let other = embed(b"another secret").await;
     assert!(matches!(other, Err(ServiceError::IdempotencyConflict { .. })));
     let commit = service
-        .commit(Some("key-1".parse().unwrap()), Durability::Local, service.admit().unwrap())
+        .commit(Some("key-1".parse().unwrap()), Durability::Local, service.admit(0).unwrap())
         .await;
     assert!(matches!(commit, Err(ServiceError::IdempotencyConflict { .. })));
     assert_eq!(bench.ledger.records().len(), 1);
@@ -95,8 +96,8 @@ async fn the_same_id_gives_one_record_and_the_same_picture() {
 async fn nothing_is_no_picture_although_bare_records_have_its_digest() {
     let bench = Bench::new();
     let service = &bench.service;
-    service.commit(None, Durability::Local, service.admit().unwrap()).await.unwrap();
-    let permit = service.admit().unwrap();
+    service.commit(None, Durability::Local, service.admit(0).unwrap()).await.unwrap();
+    let permit = service.admit(0).unwrap();
     let verified = service.verify(Bytes::new(), Consistency::Linearizable, permit).await.unwrap();
     assert_eq!(verified.record, None);
 }
@@ -110,7 +111,7 @@ async fn a_client_that_hangs_up_leaves_a_whole_record() {
     let mut commit = Box::pin(service.commit(
         Some("key-1".parse().unwrap()),
         Durability::Local,
-        service.admit().unwrap(),
+        service.admit(0).unwrap(),
     ));
     assert!(futures_util::poll!(&mut commit).is_pending());
     drop(commit);
@@ -125,14 +126,17 @@ async fn without_a_quorum_only_stale_reads_are_answered() {
     let bench = Bench::new();
     let service = &bench.service;
     let id = "key-1".parse().unwrap();
-    let entered =
-        service.commit(Some(id), Durability::Local, service.admit().unwrap()).await.unwrap().record;
+    let entered = service
+        .commit(Some(id), Durability::Local, service.admit(0).unwrap())
+        .await
+        .unwrap()
+        .record;
     bench.ledger.without_quorum.store(true, Ordering::SeqCst);
     let refused = service.record(entered.id.clone(), Consistency::Linearizable).await;
     assert!(matches!(refused, Err(ServiceError::Submit(SubmitError::NoQuorum { .. }))));
     let stale = service.record(entered.id.clone(), Consistency::Stale).await.unwrap();
     assert_eq!(stale, entered);
-    let refused = service.embed(request(None, b"x"), service.admit().unwrap()).await;
+    let refused = service.embed(request(None, b"x"), service.admit(0).unwrap()).await;
     assert!(matches!(refused, Err(ServiceError::Submit(SubmitError::NoQuorum { .. }))));
 }
 
@@ -142,7 +146,7 @@ async fn pages_end_exactly_at_the_last_record() {
     let service = &bench.service;
     for number in 0..4 {
         let id = format!("r{number}").parse().unwrap();
-        service.commit(Some(id), Durability::Local, service.admit().unwrap()).await.unwrap();
+        service.commit(Some(id), Durability::Local, service.admit(0).unwrap()).await.unwrap();
     }
     let mut after = None;
     let mut sizes = Vec::new();
@@ -185,7 +189,7 @@ async fn a_cover_too_small_says_what_is_missing() {
         .collect();
     let mut request = request(None, b"");
     request.secret = secret.into();
-    let refused = service.embed(request, service.admit().unwrap()).await;
+    let refused = service.embed(request, service.admit(0).unwrap()).await;
     let Err(ServiceError::Stego(StegoError::CoverTooSmall {
         needed_bytes, available_bytes, ..
     })) = refused

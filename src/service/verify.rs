@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Permit, Service, ServiceError};
+use super::{Permit, Service, ServiceError, cost};
 use crate::api::codec::Consistency;
 use crate::record::{Digest, Record};
 
@@ -28,7 +28,8 @@ impl Service {
     ) -> Result<Verified, ServiceError> {
         // A record without a picture has the digest of nothing, which is no picture.
         let nothing = picture.is_empty();
-        let sha256 = self.parts().pool.run(move || Digest::of(&picture)).await?;
+        let cost = cost::of_bytes(picture.len() as u64);
+        let sha256 = self.on_codec(cost, move || Digest::of(&picture)).await?;
         let record = match nothing {
             true => None,
             false => self.read(consistency, move |books| books.by_stego_digest(&sha256)).await?,

@@ -11,6 +11,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, Imag
 use super::chunks::Ancillary;
 use super::error::StegoError;
 use super::lsb::Lattice;
+use super::scans;
 use crate::limits;
 
 /// What the samples of a picture look like.
@@ -157,6 +158,9 @@ impl<'a> Source<'a> {
     }
 
     fn open_other(bytes: &'a [u8], format: ImageFormat) -> Result<Self, StegoError> {
+        if format == ImageFormat::Jpeg && !scans::are_few(bytes) {
+            return Err(not_a_picture(&format!("more than {} scans", limits::JPEG_SCANS_MAX)));
+        }
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut budget = image::Limits::no_limits();
         budget.max_alloc = Some(limits::DECODE_BYTES_MAX);
@@ -194,6 +198,11 @@ impl<'a> Source<'a> {
     /// What [`Self::decode`] gives.
     pub fn shape(&self) -> Shape {
         self.shape
+    }
+
+    /// True where [`Self::decode`] needs no more memory than its result.
+    pub fn is_by_rows(&self) -> bool {
+        matches!(self.decoder, Decoder::Png(_)) && self.orientation == Orientation::NoTransforms
     }
 
     /// The file's chunks, or what another format has in their place, as they are right

@@ -89,6 +89,12 @@ impl Covers {
         report
     }
 
+    /// The shape of a cover that is held.
+    pub(crate) fn held(&self, sha256: &Digest) -> Option<Shape> {
+        let slot = self.lock().entries.get(sha256).map(|entry| Arc::clone(&entry.slot))?;
+        Some(slot.get()?.as_ref().ok()?.picture().shape)
+    }
+
     /// The shape of a cover, upright, without decoding it.
     ///
     /// # Errors

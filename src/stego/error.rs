@@ -43,6 +43,9 @@ pub enum StegoError {
     NoPayload,
     #[error("the payload has format version {version}, newer than this program; upgrade it")]
     UnsupportedVersion { version: u8 },
+    /// Whoever asked has no more memory for what was found.
+    #[error("there is no memory for what is in this picture at the moment; try again shortly")]
+    NoRoom,
     #[error("this method hides nothing; choose lsb, spread or adaptive")]
     UnsupportedMethod,
     #[error("{method} uses one bit of a sample, not {bits}; leave the bits out, or choose lsb")]

@@ -11,11 +11,14 @@ use super::keys::{KeyCache, Master};
 use super::lsb::Bits;
 use super::pack;
 use super::passphrase::Passphrase;
-use super::room::{Plan, Room};
+use super::room::{self, Plan};
 use super::rows::RowReader;
 use super::sealed_v1;
 use super::spread;
 use crate::record::Method;
+
+/// Asked before a secret takes so many bytes more.
+type Room<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 /// Reads no more rows than it needs: a few for what is written in order, all others for
 /// the methods that spread.
@@ -23,8 +26,9 @@ pub(crate) fn payload(
     reader: &mut RowReader<'_>,
     passphrase: Option<&Passphrase>,
     keys: &KeyCache,
+    room: Room<'_>,
 ) -> Result<Vec<u8>, StegoError> {
-    match version_1(reader, passphrase) {
+    match version_1(reader, passphrase, room) {
         Err(StegoError::NoPayload) => {}
         found => return found,
     }
@@ -34,21 +38,22 @@ pub(crate) fn payload(
         Some(passphrase) => keys.master(passphrase, &salt),
         None => Master::open().into(),
     };
-    match in_order(reader, &master) {
+    match in_order(reader, &master, room) {
         Err(StegoError::NoPayload) => {}
         found => return found,
     }
-    match spread_out(reader, &master) {
+    match spread_out(reader, &master, room) {
         Err(StegoError::NoPayload) => {}
         found => return found,
     }
-    adapted(reader, &master)
+    adapted(reader, &master, room)
 }
 
 /// What format version 1 wrote: its magic in the first carriers.
 fn version_1(
     reader: &mut RowReader<'_>,
     passphrase: Option<&Passphrase>,
+    room: Room<'_>,
 ) -> Result<Vec<u8>, StegoError> {
     let shape = reader.shape();
     if shape.carriers() < HEADER_CARRIERS as u64 {
@@ -58,7 +63,7 @@ fn version_1(
     let rows = reader.rows(shape.rows_of_carriers(HEADER_CARRIERS))?;
     let (header, checksum) = Header::decode(&lattice.read(rows, 0, Bits::ONE, HEADER_BYTES))?;
     let plan = Plan { method: Method::Lsb, bits: header.bits, encrypted: false };
-    if u64::from(header.body_bytes) > Room::new(&shape, &plan).body_bytes_max(HEADER_BYTES) {
+    if u64::from(header.body_bytes) > room::Room::new(&shape, &plan).body_bytes_max(HEADER_BYTES) {
         return Err(StegoError::NoPayload);
     }
     let body_bytes = header.body_bytes as usize;
@@ -72,10 +77,14 @@ fn version_1(
         (true, Some(passphrase)) => sealed_v1::open(passphrase, &header.prefix(), &body)?,
         (true, None) | (false, Some(_)) => return Err(StegoError::NoPayload),
     };
-    pack::unpack(packed, header.compressed)
+    pack::unpack(packed, header.compressed, room)
 }
 
-fn in_order(reader: &mut RowReader<'_>, master: &Master) -> Result<Vec<u8>, StegoError> {
+fn in_order(
+    reader: &mut RowReader<'_>,
+    master: &Master,
+    room: Room<'_>,
+) -> Result<Vec<u8>, StegoError> {
     let shape = reader.shape();
     let field = field(&shape);
     let begin = field.first + HEAD_BYTES * 8;
@@ -88,10 +97,14 @@ fn in_order(reader: &mut RowReader<'_>, master: &Master) -> Result<Vec<u8>, Steg
     let (facts, bytes) = checked_head(reader, master, &head, Method::Lsb)?;
     let rows = reader.rows(shape.rows_of_carriers(begin + facts.bits.carriers(bytes)))?;
     let body = field.lattice.read(rows, begin, facts.bits, bytes);
-    opened(master, &head, &facts, body)
+    opened(master, &head, &facts, body, room)
 }
 
-fn spread_out(reader: &mut RowReader<'_>, master: &Master) -> Result<Vec<u8>, StegoError> {
+fn spread_out(
+    reader: &mut RowReader<'_>,
+    master: &Master,
+    room: Room<'_>,
+) -> Result<Vec<u8>, StegoError> {
     let shape = reader.shape();
     let field = field(&shape);
     let raster = reader.rows(shape.height)?;
@@ -100,10 +113,14 @@ fn spread_out(reader: &mut RowReader<'_>, master: &Master) -> Result<Vec<u8>, St
     let raster = reader.rows(shape.height)?;
     let nonce = envelope::nonce_of(&head);
     let body = spread::read_body(raster, &field, master, &nonce, &places, bytes);
-    opened(master, &head, &facts, body)
+    opened(master, &head, &facts, body, room)
 }
 
-fn adapted(reader: &mut RowReader<'_>, master: &Master) -> Result<Vec<u8>, StegoError> {
+fn adapted(
+    reader: &mut RowReader<'_>,
+    master: &Master,
+    room: Room<'_>,
+) -> Result<Vec<u8>, StegoError> {
     let shape = reader.shape();
     let field = field(&shape);
     let raster = reader.rows(shape.height)?;
@@ -112,7 +129,7 @@ fn adapted(reader: &mut RowReader<'_>, master: &Master) -> Result<Vec<u8>, Stego
     let facts = envelope::open_head(master, &head, Method::Adaptive)?;
     let bytes = body_bytes(&shape, &facts)?;
     let body = cells.body(master, &envelope::nonce_of(&head), bytes);
-    opened(master, &head, &facts, body)
+    opened(master, &head, &facts, body, room)
 }
 
 /// Opens a head; the second value is the size of its body, which fits the picture.
@@ -131,7 +148,7 @@ fn checked_head(
 fn body_bytes(shape: &Shape, facts: &Facts) -> Result<usize, StegoError> {
     let plan = Plan { method: facts.method, bits: facts.bits, encrypted: true };
     let one_bit = facts.method == Method::Lsb || facts.bits == Bits::ONE;
-    let max = Room::new(shape, &plan).body_bytes_max(HEAD_BYTES);
+    let max = room::Room::new(shape, &plan).body_bytes_max(HEAD_BYTES);
     if !one_bit || u64::from(facts.body_bytes) > max {
         return Err(StegoError::NoPayload);
     }
@@ -143,6 +160,7 @@ fn opened(
     head: &[u8; HEAD_BYTES],
     facts: &Facts,
     body: Vec<u8>,
+    room: Room<'_>,
 ) -> Result<Vec<u8>, StegoError> {
-    pack::unpack(envelope::open_body(master, head, body)?, facts.compressed)
+    pack::unpack(envelope::open_body(master, head, body)?, facts.compressed, room)
 }

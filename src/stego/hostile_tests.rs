@@ -35,7 +35,7 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
 const GREY: [u8; 5] = [8, 0, 0, 0, 0];
 
 /// What every way into a file says of it.
-fn verdicts(file: &[u8]) -> [Result<(), StegoError>; 4] {
+pub(super) fn verdicts(file: &[u8]) -> [Result<(), StegoError>; 4] {
     let params = EmbedParams {
         cover: CoverFile::new(file),
         secret: b"",

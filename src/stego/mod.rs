@@ -28,6 +28,7 @@ pub(crate) mod png;
 pub(crate) mod prepared;
 pub(crate) mod room;
 pub(crate) mod rows;
+mod scans;
 mod sealed_v1;
 mod sniff;
 mod spare;
@@ -35,6 +36,8 @@ mod spread;
 #[cfg(test)]
 mod strip_tests;
 pub(crate) mod strips;
+#[cfg(test)]
+mod suite_tests;
 #[cfg(test)]
 mod tests;
 
@@ -158,7 +161,32 @@ impl Codec {
         picture: &[u8],
         passphrase: Option<&Passphrase>,
     ) -> Result<Vec<u8>, StegoError> {
-        find::payload(&mut RowReader::open(picture)?, passphrase, &self.keys)
+        self.extract_within(picture, passphrase, &mut |_| true)
+    }
+
+    /// [`Self::extract`], that asks `room` before a secret takes so many bytes more as it is
+    /// inflated.
+    ///
+    /// # Errors
+    /// Also [`StegoError::NoRoom`], where `room` says no.
+    pub fn extract_within(
+        &self,
+        picture: &[u8],
+        passphrase: Option<&Passphrase>,
+        room: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Vec<u8>, StegoError> {
+        find::payload(&mut RowReader::open(picture)?, passphrase, &self.keys, room)
+    }
+
+    /// What reading `cover` and embedding into it will take. Reads its header only.
+    ///
+    /// # Errors
+    /// What is wrong with the header.
+    pub fn appraise(&self, cover: &CoverFile<'_>) -> Result<Appraisal, StegoError> {
+        match self.covers.held(&cover.sha256) {
+            Some(shape) => Ok(Appraisal { is_held: true, ..Appraisal::new(&shape, true) }),
+            None => appraise(cover.bytes),
+        }
     }
 
     /// Forgets keys that are too old, and gives back memory that is not in use. To be called
@@ -179,6 +207,42 @@ impl Codec {
             None => Master::open().into(),
         }
     }
+}
+
+/// The method that is used where none is asked for.
+pub fn usual_method(encrypted: bool) -> Method {
+    if encrypted { Method::Adaptive } else { Method::Lsb }
+}
+
+/// What a picture is, as far as it decides what working on it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appraisal {
+    pub pixels: u64,
+    /// Of its samples, decoded.
+    pub raster_bytes: u64,
+    /// Colour samples.
+    pub carriers: u64,
+    /// Decoded by rows, without a copy of the whole beside them.
+    pub is_by_rows: bool,
+    /// As a cover it was seen before, and is held decoded and compressed.
+    pub is_held: bool,
+}
+
+impl Appraisal {
+    fn new(shape: &Shape, is_by_rows: bool) -> Self {
+        let raster_bytes = shape.pixels() * shape.pixel_bytes() as u64;
+        let (pixels, carriers) = (shape.pixels(), shape.carriers());
+        Self { pixels, raster_bytes, carriers, is_by_rows, is_held: false }
+    }
+}
+
+/// What working on `picture` will take. Reads its header only.
+///
+/// # Errors
+/// What is wrong with the header.
+pub fn appraise(picture: &[u8]) -> Result<Appraisal, StegoError> {
+    let source = Source::open(picture)?;
+    Ok(Appraisal::new(&source.shape(), source.is_by_rows()))
 }
 
 /// What `cover` can carry by each method, with or without a passphrase, and above all by

@@ -35,22 +35,43 @@ pub(crate) fn pack(secret: &[u8], room_bytes: u64) -> Packed<'_> {
     }
 }
 
-/// The reverse of [`pack`]. Inflates no more than [`limits::SECRET_BYTES_MAX`].
+/// Bytes that a secret grows by as it is inflated, at least.
+const GROWTH_BYTES: usize = 64 * 1024;
+
+/// The reverse of [`pack`]. Inflates no more than [`limits::SECRET_BYTES_MAX`], and asks `room`
+/// before it takes so many bytes more.
 ///
 /// # Errors
-/// [`StegoError::NoPayload`] where the bytes are no whole deflate stream, or too large.
-pub(crate) fn unpack(bytes: Vec<u8>, compressed: bool) -> Result<Vec<u8>, StegoError> {
+/// [`StegoError::NoPayload`] where the bytes are no whole deflate stream, or too large;
+/// [`StegoError::NoRoom`] where `room` says no.
+pub(crate) fn unpack(
+    bytes: Vec<u8>,
+    compressed: bool,
+    room: &mut dyn FnMut(u64) -> bool,
+) -> Result<Vec<u8>, StegoError> {
     if !compressed {
         return Ok(bytes);
     }
     let mut secret = Vec::new();
-    let mut decoder = DeflateDecoder::new(bytes.as_slice()).take(limits::SECRET_BYTES_MAX + 1);
-    decoder.read_to_end(&mut secret).map_err(|_| StegoError::NoPayload)?;
-    let whole = decoder.get_ref().total_in() == bytes.len() as u64;
-    if !whole || secret.len() as u64 > limits::SECRET_BYTES_MAX {
-        return Err(StegoError::NoPayload);
+    let mut decoder = DeflateDecoder::new(bytes.as_slice());
+    loop {
+        // A vector that grows is copied: for a moment both are there.
+        let growth = secret.len().max(GROWTH_BYTES);
+        if !room(growth as u64) {
+            return Err(StegoError::NoRoom);
+        }
+        secret.reserve_exact(growth);
+        let mut piece = (&mut decoder).take(growth as u64);
+        let read = piece.read_to_end(&mut secret).map_err(|_| StegoError::NoPayload)?;
+        if secret.len() as u64 > limits::SECRET_BYTES_MAX {
+            return Err(StegoError::NoPayload);
+        }
+        if read < growth {
+            break;
+        }
     }
-    Ok(secret)
+    let whole = decoder.total_in() == bytes.len() as u64;
+    if whole { Ok(secret) } else { Err(StegoError::NoPayload) }
 }
 
 /// Bytes looked at; where a secret has more, they are taken from eight places in it.
@@ -136,14 +157,32 @@ mod tests {
         let size = usize::try_from(limits::SECRET_BYTES_MAX).unwrap() + 1;
         let bomb = pack(&vec![0; size], ROOM).bytes.into_owned();
         assert!(bomb.len() < size / 500);
-        assert_eq!(unpack(bomb, true), Err(StegoError::NoPayload));
+        assert_eq!(unpack(bomb, true, &mut |_| true), Err(StegoError::NoPayload));
+    }
+
+    #[test]
+    fn who_has_no_room_is_asked_before_it_is_taken() {
+        let bomb = pack(&vec![0; 16 << 20], ROOM).bytes.into_owned();
+        let mut left = 4_u64 << 20;
+        let mut room = |bytes| {
+            left = left.saturating_sub(bytes);
+            left > 0
+        };
+        assert_eq!(unpack(bomb.clone(), true, &mut room), Err(StegoError::NoRoom));
+        let mut asked = 0;
+        let secret = unpack(bomb, true, &mut |bytes| {
+            asked += bytes;
+            true
+        });
+        assert_eq!(secret.unwrap().len(), 16 << 20);
+        assert!((16 << 20..64 << 20).contains(&asked), "{asked}");
     }
 
     #[test]
     fn bytes_after_the_deflate_stream_are_refused() {
         let mut bytes = pack(&[7; 1000], ROOM).bytes.into_owned();
-        assert_eq!(unpack(bytes.clone(), true), Ok(vec![7; 1000]));
+        assert_eq!(unpack(bytes.clone(), true, &mut |_| true), Ok(vec![7; 1000]));
         bytes.push(0);
-        assert_eq!(unpack(bytes, true), Err(StegoError::NoPayload));
+        assert_eq!(unpack(bytes, true, &mut |_| true), Err(StegoError::NoPayload));
     }
 }

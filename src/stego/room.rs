@@ -34,7 +34,7 @@ impl Plan {
         bits: Option<u8>,
         encrypted: bool,
     ) -> Result<Self, StegoError> {
-        let method = method.unwrap_or(if encrypted { Method::Adaptive } else { Method::Lsb });
+        let method = method.unwrap_or(super::usual_method(encrypted));
         let bits = Bits::new(bits.unwrap_or(1))?;
         match method {
             Method::Lsb => {}

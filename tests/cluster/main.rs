@@ -13,6 +13,7 @@ mod full_disk;
 #[cfg(target_os = "linux")]
 mod guide;
 mod hand_over;
+mod hostile;
 mod lone;
 mod mistakes;
 #[cfg(target_os = "linux")]

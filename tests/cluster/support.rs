@@ -296,6 +296,16 @@ impl Node {
         self.process.is_some()
     }
 
+    /// The most memory that its process had at once, in MiB, as Linux counts it.
+    pub fn peak_mib(&self) -> u64 {
+        let process = self.process.as_ref().expect("the node was started");
+        let status = fs::read_to_string(format!("/proc/{}/status", process.0.id()));
+        let status = status.expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|peak| peak.split_whitespace().next()?.parse::<u64>().ok());
+        kib.expect("the kernel says so") / 1024
+    }
+
     /// As by `kill`, and returns at once.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);

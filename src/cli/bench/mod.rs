@@ -90,6 +90,9 @@ struct LoadArgs {
     /// embed=70,extract=30
     #[arg(long, value_name = "MODE", default_value_t = Mix::from(Mode::Embed))]
     mode: Mix,
+    /// Make each request once: what a node turns away, or does not answer, has failed
+    #[arg(long)]
+    no_retry: bool,
     /// Read each result back through another node, and compare; not part of the latency
     #[arg(long)]
     verify: bool,
@@ -217,7 +220,9 @@ fn measure(args: &LoadArgs, interrupt: &Interrupt) -> anyhow::Result<(BenchRepor
         output::note("waiting for the local nodes to form a cluster");
         fleet.wait_formed(FORM_MAX, &interrupt.clean)?;
     }
-    let client = Client::new(ground.servers().clone(), Patience::default(), Stop::new());
+    let attempts_max = if args.no_retry { 1 } else { u32::MAX };
+    let patience = Patience { attempts_max, ..Patience::default() };
+    let client = Client::new(ground.servers().clone(), patience, Stop::new());
     client.break_off_on(&interrupt.at_once);
     let monitor = Monitor::default();
     monitor.look(&client, None);

@@ -1,0 +1,4 @@
+//! What of forming a cluster is said.
+
+#[path = "../../src/formation/message.rs"]
+pub mod message;

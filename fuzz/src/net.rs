@@ -1,0 +1,4 @@
+//! What of sockets a body needs.
+
+#[path = "../../src/net/pace.rs"]
+pub mod pace;

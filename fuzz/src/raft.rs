@@ -1,0 +1,4 @@
+//! What of consensus is said.
+
+#[path = "../../src/raft/types.rs"]
+pub mod types;

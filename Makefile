@@ -28,7 +28,7 @@ VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # Where `make release` puts what it makes.
 DIST := $(TARGET_DIR)/dist
 
-.PHONY: deb rpm test-deb release cargo-tools help demo drill-all test api-test overload sim soak build static check audit bench bench-codec fuzz clean setup cargo-deny
+.PHONY: deb rpm test-deb release cargo-tools help demo drill-all test browser-test api-test overload sim soak build static check audit bench bench-codec fuzz clean setup cargo-deny
 
 help: ## Show this list (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -55,7 +55,14 @@ $(TARGET_DIR)/release/stegcluster:
 test: setup ## Run all tests, and some minutes of simulated clusters
 	$(CARGO) test --locked
 	@./tests/api/run.sh $(TARGET_DIR)/debug/stegcluster $(TOOLS_DIR)
+	@./packaging/setup.sh browser
+	./tests/browser/run.sh $(TARGET_DIR)/debug/stegcluster
 	$(SIM)
+
+browser-test: ## The dashboard in Chromium, against three real nodes; skipped without one
+	@./packaging/setup.sh browser
+	$(CARGO) build --locked
+	./tests/browser/run.sh $(TARGET_DIR)/debug/stegcluster
 
 api-test: setup ## Hold every answer of a node to openapi.json (schemathesis, by pip)
 	$(CARGO) build --locked

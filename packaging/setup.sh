@@ -1,11 +1,13 @@
 #!/bin/sh
 # Installs what the build lacks: a C++ compiler, libclang, make, git and Rust.
 #
-#   packaging/setup.sh [static] [ccache]
+#   packaging/setup.sh [static] [ccache] [browser]
 #
 # `static`: also the static C and C++ libraries that `make static` links.
 # `ccache`: also ccache; the build is only slower without it, so a failure to
 # install it is no error.
+# `browser`: also Chromium, Node and npm, which the dashboard's tests need; they are
+# skipped without, so a failure to install is no error, and none waits for long.
 #
 # Looks first and touches nothing, not even the network, when everything is there.
 # Knows apt (Debian, Ubuntu), dnf (Fedora) and Homebrew (macOS).
@@ -14,11 +16,13 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 want_static=no
 want_ccache=no
+want_browser=no
 for argument in "$@"; do
   case $argument in
     static) want_static=yes ;;
     ccache) want_ccache=yes ;;
-    *) echo "usage: packaging/setup.sh [static] [ccache]" >&2; exit 2 ;;
+    browser) want_browser=yes ;;
+    *) echo "usage: packaging/setup.sh [static] [ccache] [browser]" >&2; exit 2 ;;
   esac
 done
 
@@ -69,6 +73,15 @@ have_static_libraries() {
 }
 
 have_ccache() { have ccache; }
+
+have_browser() {
+  have node && have npm || return 1
+  [ -z "${CHROMIUM:-}" ] || return 0
+  for name in chromium chromium-browser google-chrome-stable google-chrome; do
+    ! have "$name" || return 0
+  done
+  return 1
+}
 
 rust_wanted=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$root/Cargo.toml")
 
@@ -141,6 +154,29 @@ package() {
   esac
 }
 
+# Never asks for a password, and gives up after some minutes.
+install_browser() {
+  find_manager nodejs npm chromium
+  root=""
+  [ "$(id -u)" = 0 ] || root="sudo -n"
+  limit=""
+  ! have timeout || limit="timeout 600"
+  case $manager in
+    apt-get)
+      once="-q -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20"
+      # shellcheck disable=SC2086 # lists of words
+      [ $updated = yes ] || $root $limit apt-get $once update || return 1
+      # shellcheck disable=SC2086
+      $root $limit env DEBIAN_FRONTEND=noninteractive apt-get $once install -y \
+        --no-install-recommends nodejs npm chromium
+      ;;
+    # shellcheck disable=SC2086
+    dnf) $root $limit dnf install -y nodejs npm chromium ;;
+    # shellcheck disable=SC2086
+    brew) $limit brew install node ;;
+  esac
+}
+
 install_rust() {
   if have rustup; then
     say "rustup: Rust $rust_wanted or newer"
@@ -188,6 +224,11 @@ fi
 
 if [ $want_ccache = yes ] && ! have_ccache; then
   install_packages ccache || say "no ccache; the build is only slower without it"
+fi
+
+if [ $want_browser = yes ] && ! have_browser; then
+  say "the dashboard's tests want Chromium, Node and npm"
+  (install_browser) || say "no browser; the dashboard's tests will be skipped"
 fi
 
 if ! have_rust; then

@@ -5,8 +5,18 @@
 //! |---|---|
 //! | `LOCK` | locked by the running node; holds its process id |
 //! | `identity.json` | format, node, instance, cluster, Raft id; marks the folder as ours |
+//! | `admin.token` | what a web page must know to give this node orders (room `access`) |
+//! | `formation.json` | what was promised while a cluster formed |
 //! | `store/` | the database |
+//! | `store.guard` | how much of it was on stable storage |
+//! | `damaged.json` | there was damage: see `damage` |
+//! | `damaged-SECONDS/` | what was there before; never deleted |
+//!
+//! Each JSON file has a member `crc32`: that of the others, written without spaces and in order
+//! of their names. Format 1 had none. A folder begins with format 1, which the version before can
+//! read, and is raised to 2 when the whole cluster can (`node::version`).
 
+mod damage;
 #[cfg_attr(sim, path = "datadir/files_sim.rs")]
 mod files;
 
@@ -20,13 +30,25 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::ident::{ClusterUuid, InstanceUuid, NodeName, RaftId};
 
-/// The format written by this version. Raised when an older version could misread it.
-pub const FORMAT: u32 = 1;
+/// The newest format that this version knows. Raised when an older version could misread it.
+pub const FORMAT: u32 = 2;
+/// The format of a new folder: that of the version before.
+pub const FORMAT_FIRST: u32 = 1;
+/// From this format on no checksum may be missing, and the store has a guard.
+pub const FORMAT_CHECKED: u32 = 2;
 
 /// Names inside the folder, as the manual lists them.
 pub const LOCK_FILE: &str = "LOCK";
 pub const IDENTITY_FILE: &str = "identity.json";
+pub const PROMISES_FILE: &str = "formation.json";
 pub const STORE_FOLDER: &str = "store";
+pub const GUARD_FILE: &str = "store.guard";
+pub const MARK_FILE: &str = "damaged.json";
+
+pub use damage::Ward;
+
+/// The member of each JSON file that holds its checksum.
+const CRC: &str = "crc32";
 
 /// Why a data folder cannot be used. One line each, saying what to do.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +65,10 @@ pub enum DataDirError {
     )]
     Foreign { path: PathBuf },
     #[error(
-        "data folder {} has format {found}, this version knows up to {FORMAT}; use a newer stegcluster",
-        path.display()
+        "data folder {} has format {found}, and stegcluster {} knows up to {FORMAT}; it is left as \
+         it is. Use a version that knows format {found}; to go back for good, move the folder away: \
+         the node then joins its cluster anew",
+        path.display(), env!("CARGO_PKG_VERSION")
     )]
     NewerFormat { path: PathBuf, found: u32 },
     #[error(
@@ -52,7 +76,7 @@ pub enum DataDirError {
         path.display()
     )]
     OtherNode { path: PathBuf, owner: NodeName, node: NodeName },
-    #[error("{} is damaged: {cause}; restore it, or wipe the folder to join as a new node", path.display())]
+    #[error("{} is damaged: {cause}", path.display())]
     Damaged { path: PathBuf, cause: String },
     #[error("cannot {action} {}: {cause}{}", path.display(), advice(cause))]
     Io { action: &'static str, path: PathBuf, cause: io::Error },
@@ -92,6 +116,8 @@ pub struct DataDir {
     path: PathBuf,
     /// Held for its lock.
     _lock: files::Lock,
+    /// Where what was damaged went, until what can be saved of it is.
+    remains: Mutex<Option<damage::Mark>>,
     /// What `identity.json` says. Its mutex also keeps two writers apart, who would
     /// share a temporary file.
     identity: Mutex<Identity>,
@@ -103,12 +129,26 @@ impl DataDir {
     /// # Errors
     /// In use, not ours, newer, another node's, damaged, unwritable or full.
     pub fn open(path: &Path, node: &NodeName) -> Result<Self, DataDirError> {
+        let this = Self::open_marked(path, node)?;
+        match this.mark() {
+            Some(mark) if !mark.is_done(&this.identity()) => {
+                Err(DataDirError::Damaged { path: path.to_owned(), cause: mark.cause })
+            }
+            _ => Ok(this),
+        }
+    }
+
+    /// The same, also where the folder is marked as damaged.
+    ///
+    /// # Errors
+    /// As for [`Self::open`], but for that.
+    pub fn open_marked(path: &Path, node: &NodeName) -> Result<Self, DataDirError> {
         let lock = files::open_folder(path)?;
-        let identity = match load_json::<serde_json::Value>(&path.join(IDENTITY_FILE))? {
+        let identity = match load_json::<serde_json::Value>(&path.join(IDENTITY_FILE), false)? {
             Some(found) => read_identity(path, found, node)?,
             None => {
                 let identity = Identity {
-                    format: FORMAT,
+                    format: FORMAT_FIRST,
                     node: node.clone(),
                     instance: InstanceUuid(clock::fresh_uuid()),
                     cluster_uuid: None,
@@ -121,7 +161,62 @@ impl DataDir {
                 identity
             }
         };
-        Ok(Self { path: path.to_owned(), _lock: lock, identity: Mutex::new(identity) })
+        let remains = Mutex::new(damage::load(path)?);
+        Ok(Self { path: path.to_owned(), _lock: lock, remains, identity: Mutex::new(identity) })
+    }
+
+    fn mark(&self) -> Option<damage::Mark> {
+        self.remains.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Marks the folder as damaged, for good. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn mark_damaged(path: &Path, cause: &str) -> Result<(), DataDirError> {
+        damage::mark(path, cause)
+    }
+
+    /// The folder with what was damaged, where this node came back in its place and has not yet
+    /// saved what can be.
+    pub fn remains(&self) -> Option<PathBuf> {
+        self.mark().map(|mark| mark.aside(&self.path))
+    }
+
+    /// Removes the mark: what could be saved is. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn healed(&self) -> Result<(), DataDirError> {
+        let mut remains = self.remains.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mark) = &*remains {
+            mark.remove(&self.path)?;
+        }
+        *remains = None;
+        Ok(())
+    }
+
+    /// Folders with what was damaged before, as long as nobody removes them.
+    pub fn set_aside(&self) -> Vec<PathBuf> {
+        // They only cost space: where the folder cannot be read, worse will be told.
+        damage::asides(&self.path).unwrap_or_default()
+    }
+
+    /// Raises the folder's format to the newest: every file gets its checksum, and older versions
+    /// refuse the folder. Does nothing where that is so. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The disk failed; the next attempt goes on.
+    pub fn raise_format(&self) -> Result<(), DataDirError> {
+        if self.identity().format >= FORMAT {
+            return Ok(());
+        }
+        if let Some(promises) = self.load::<serde_json::Value>(PROMISES_FILE)? {
+            self.save(PROMISES_FILE, &promises)?;
+        }
+        // Last: from then on nothing may lack one.
+        let identity = Identity { format: FORMAT, ..self.identity() };
+        self.save_identity(&identity)
     }
 
     /// What the folder's `identity.json` says, without a lock and without a change; `None`
@@ -130,7 +225,7 @@ impl DataDir {
     /// # Errors
     /// Newer, damaged or unreadable.
     pub fn peek(path: &Path) -> Result<Option<Identity>, DataDirError> {
-        let found = load_json::<serde_json::Value>(&path.join(IDENTITY_FILE))?;
+        let found = load_json::<serde_json::Value>(&path.join(IDENTITY_FILE), false)?;
         found.map(|found| parse_identity(path, found)).transpose()
     }
 
@@ -168,7 +263,7 @@ impl DataDir {
     /// # Errors
     /// Unreadable, or not what was asked for.
     pub fn load<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, DataDirError> {
-        load_json(&self.path.join(file))
+        load_json(&self.path.join(file), self.identity().format >= FORMAT_CHECKED)
     }
 
     /// Replaces `file` in the folder as a whole, as JSON: after a crash at any moment
@@ -218,10 +313,8 @@ fn parse_identity(path: &Path, found: serde_json::Value) -> Result<Identity, Dat
     {
         return Err(DataDirError::NewerFormat { path: path.to_owned(), found: format });
     }
-    serde_json::from_value(found).map_err(|cause| DataDirError::Damaged {
-        path: path.join(IDENTITY_FILE),
-        cause: cause.to_string(),
-    })
+    let checked = format.is_some_and(|format| format >= u64::from(FORMAT_CHECKED));
+    open_json(&path.join(IDENTITY_FILE), found, checked)
 }
 
 fn read_identity(
@@ -237,21 +330,60 @@ fn read_identity(
     Ok(identity)
 }
 
-fn load_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DataDirError> {
+/// `checked` where the file may not lack its checksum. One that is there must be right in any case,
+/// but for files of a newer format.
+fn load_json<T: DeserializeOwned>(path: &Path, checked: bool) -> Result<Option<T>, DataDirError> {
     let Some(bytes) = files::read(path).map_err(io_error("read", path))? else {
         return Ok(None);
     };
-    let damaged = |cause: serde_json::Error| DataDirError::Damaged {
-        path: path.to_owned(),
-        cause: cause.to_string(),
-    };
-    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    let value = serde_json::from_slice(&bytes).map_err(|cause| damaged(path, cause))?;
+    if is_newer(&value) {
+        // Its checksum may be made otherwise.
+        return serde_json::from_value(value).map(Some).map_err(|cause| damaged(path, cause));
+    }
+    open_json(path, value, checked).map(Some)
+}
+
+fn is_newer(value: &serde_json::Value) -> bool {
+    let format = value.get("format").and_then(serde_json::Value::as_u64);
+    format.is_some_and(|format| format > u64::from(FORMAT))
+}
+
+fn damaged(path: &Path, cause: impl std::fmt::Display) -> DataDirError {
+    DataDirError::Damaged { path: path.to_owned(), cause: cause.to_string() }
+}
+
+fn open_json<T: DeserializeOwned>(
+    path: &Path,
+    mut value: serde_json::Value,
+    checked: bool,
+) -> Result<T, DataDirError> {
+    let crc = value.as_object_mut().and_then(|members| members.remove(CRC));
+    match crc.as_ref().map(|crc| crc.as_str().unwrap_or_default()) {
+        None if checked => return Err(damaged(path, "its checksum is missing")),
+        Some(crc) if crc != checksum(&value) => {
+            return Err(damaged(path, "its checksum is wrong"));
+        }
+        _ => {}
+    }
+    serde_json::from_value(value).map_err(|cause| damaged(path, cause))
+}
+
+/// The CRC-32 of `value` without spaces, its members in order of their names.
+fn checksum(value: &serde_json::Value) -> String {
+    format!("{:08x}", crc32fast::hash(value.to_string().as_bytes()))
 }
 
 fn save_json<T: Serialize>(folder: &Path, file: &str, value: &T) -> Result<(), DataDirError> {
     let path = folder.join(file);
-    let mut bytes = serde_json::to_vec_pretty(value)
-        .map_err(|error| io_error("write", &path)(io::Error::other(error)))?;
+    let encoded = serde_json::to_value(value).and_then(|mut value| {
+        let crc = checksum(&value);
+        if let Some(members) = value.as_object_mut() {
+            members.insert(CRC.to_owned(), crc.into());
+        }
+        serde_json::to_vec_pretty(&value)
+    });
+    let mut bytes = encoded.map_err(|error| io_error("write", &path)(io::Error::other(error)))?;
     bytes.push(b'\n');
     files::replace(folder, file, bytes).map_err(io_error("write", &path))?;
     files::sync_folder(folder)
@@ -275,7 +407,7 @@ mod tests {
         let mut identity = first.identity();
         assert_eq!(
             (identity.format, identity.cluster_uuid, identity.raft_id),
-            (FORMAT, None, None)
+            (FORMAT_FIRST, None, None)
         );
         identity.raft_id = Some(RaftId(7));
         identity.cluster_uuid = Some(ClusterUuid(clock::fresh_uuid()));
@@ -333,7 +465,11 @@ mod tests {
                 format!(r#"{{"format":1,"node":"n2","instance":"{instance}"}}"#),
                 "belongs to n2, this node is n1",
             ),
-            (r#"{"format":2,"new":[]}"#.to_owned(), "has format 2, this version knows up to 1"),
+            (r#"{"format":3,"new":[],"crc32":9}"#.to_owned(), "has format 3, and stegcluster "),
+            (
+                r#"{"format":2,"node":"n1"}"#.to_owned(),
+                "identity.json is damaged: its checksum is missing",
+            ),
             ("{\"format\":1".to_owned(), "identity.json is damaged: EOF"),
             (r#"{"format":1}"#.to_owned(), "identity.json is damaged: missing field"),
         ];
@@ -372,15 +508,93 @@ mod tests {
 
     #[test]
     fn small_files_are_replaced_whole() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Peers {
+            peers: Vec<u32>,
+        }
         let temp = tempfile::tempdir().unwrap();
         let dir = DataDir::open(temp.path(), &name("n1")).unwrap();
-        assert_eq!(dir.load::<Vec<u32>>("peers.json").unwrap(), None);
-        dir.save("peers.json", &vec![1, 2, 3]).unwrap();
-        dir.save("peers.json", &vec![4]).unwrap();
-        assert_eq!(dir.load::<Vec<u32>>("peers.json").unwrap(), Some(vec![4]));
+        assert_eq!(dir.load::<Peers>("peers.json").unwrap(), None);
+        dir.save("peers.json", &Peers { peers: vec![1, 2, 3] }).unwrap();
+        dir.save("peers.json", &Peers { peers: vec![4] }).unwrap();
+        let peers = dir.load("peers.json").unwrap();
+        assert_eq!(peers, Some(Peers { peers: vec![4] }));
         assert!(!temp.path().join("peers.json.tmp").exists());
-        fs::write(temp.path().join("peers.json"), "[4").unwrap();
-        let error = dir.load::<Vec<u32>>("peers.json").unwrap_err();
+        fs::write(temp.path().join("peers.json"), "{\"peers\":[4").unwrap();
+        let error = dir.load::<Peers>("peers.json").unwrap_err();
         assert!(matches!(error, DataDirError::Damaged { .. }), "{error}");
+    }
+
+    #[test]
+    fn no_flipped_bit_in_a_small_file_changes_what_it_says() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(temp.path(), &name("n1")).unwrap();
+        dir.save_identity(&Identity { raft_id: Some(RaftId(1)), ..dir.identity() }).unwrap();
+        dir.raise_format().unwrap();
+        let identity = dir.identity();
+        assert_eq!(identity.format, FORMAT);
+        drop(dir);
+        let path = temp.path().join(IDENTITY_FILE);
+        let bytes = fs::read(&path).unwrap();
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1 << bit;
+                fs::write(&path, &flipped).unwrap();
+                match DataDir::open(temp.path(), &name("n1")) {
+                    // A space became another one.
+                    Ok(dir) => assert_eq!(dir.identity(), identity, "byte {at}, bit {bit}"),
+                    Err(DataDirError::Damaged { .. } | DataDirError::NewerFormat { .. }) => {}
+                    Err(error) => panic!("byte {at}, bit {bit}: {error}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_format_is_raised_once_and_everything_has_its_checksum_then() {
+        let temp = tempfile::tempdir().unwrap();
+        let instance = "00000000-0000-4000-8000-000000000000";
+        let old = format!(r#"{{"format":1,"node":"n1","instance":"{instance}"}}"#);
+        fs::write(temp.path().join(IDENTITY_FILE), old).unwrap();
+        fs::write(temp.path().join(PROMISES_FILE), r#"{"promised":null}"#).unwrap();
+        let dir = DataDir::open(temp.path(), &name("n1")).unwrap();
+        assert_eq!(dir.identity().format, 1);
+        assert!(dir.load::<serde_json::Value>(PROMISES_FILE).unwrap().is_some());
+        dir.raise_format().unwrap();
+        dir.raise_format().unwrap();
+        for file in [IDENTITY_FILE, PROMISES_FILE] {
+            assert!(fs::read_to_string(temp.path().join(file)).unwrap().contains("crc32"));
+        }
+        fs::write(temp.path().join(PROMISES_FILE), r#"{"promised":null}"#).unwrap();
+        let error = dir.load::<serde_json::Value>(PROMISES_FILE).unwrap_err();
+        assert!(error.to_string().contains("its checksum is missing"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_folder_is_remembered_and_exchanged_whenever_the_power_fails() {
+        let temp = tempfile::tempdir().unwrap();
+        let former = DataDir::open(temp.path(), &name("n1")).unwrap().identity();
+        fs::create_dir(temp.path().join(STORE_FOLDER)).unwrap();
+        fs::write(temp.path().join("store/000001.sst"), "bad").unwrap();
+        DataDir::mark_damaged(temp.path(), "a bad block").unwrap();
+        let error = DataDir::open(temp.path(), &name("n1")).unwrap_err();
+        assert!(error.to_string().contains("is damaged: a bad block"), "{error}");
+        let mut ward = Ward::open(temp.path(), "something else").unwrap();
+        assert_eq!((ward.cause(), ward.damages().unwrap()), ("a bad block", 0));
+        let instance = InstanceUuid(clock::fresh_uuid());
+        let new = Identity { instance, raft_id: Some(RaftId(4)), ..former };
+        ward.come_back_as(new.clone()).unwrap();
+        drop(ward);
+        // Not exchanged yet, and known to be promised a number.
+        assert!(DataDir::open(temp.path(), &name("n1")).is_err());
+        let aside = Ward::open(temp.path(), "").unwrap().exchange().unwrap();
+        assert_eq!(fs::read(aside.join("store/000001.sst")).unwrap(), b"bad");
+        let dir = DataDir::open(temp.path(), &name("n1")).unwrap();
+        assert_eq!((dir.identity(), dir.remains()), (new.clone(), Some(aside.clone())));
+        dir.healed().unwrap();
+        assert_eq!((dir.remains(), dir.set_aside()), (None, vec![aside]));
+        drop(dir);
+        assert_eq!(DataDir::open(temp.path(), &name("n1")).unwrap().identity(), new);
     }
 }

@@ -16,6 +16,7 @@ pub mod sim;
 pub mod view;
 
 // Tools: each ignorant of the cluster.
+pub mod access;
 pub mod config;
 pub mod datadir;
 pub mod net;

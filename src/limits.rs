@@ -75,10 +75,9 @@ pub const MEMORY_MIB_MAX: u64 = 16 * 1024 * 1024;
 /// buffers each and a cache of 16), the log's cache, the buffers of connections, the built-in
 /// pictures, code, threads, and what the allocator holds back. Requests and covers share the rest.
 pub const MEMORY_OWN_MIB: u64 = 128;
-/// The share of the requests' memory that those may hold together which need more than a
-/// sixteenth of it each, as one in so many. Beyond it: 503 with `Retry-After`; small requests
-/// find room meanwhile.
-pub const LARGE_SHARE: u64 = 2;
+/// What of the requests' memory those may hold together which need more than a sixteenth of it
+/// each, in hundredths. Beyond it: 503 with `Retry-After`; small requests find room meanwhile.
+pub const LARGE_PERCENT: u64 = 75;
 pub const LARGE_FRACTION: u64 = 16;
 
 /// Open client connections, if nothing else is configured. Beyond it: 503 with `Retry-After`,
@@ -158,6 +157,32 @@ pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const LOG_CACHE_ENTRIES_MAX: usize = 8192;
 /// Events kept for a slow subscriber. Beyond it: it is told how many it missed.
 pub const EVENTS_MAX: usize = 1024;
+/// Past events that a new subscriber may ask for, and that are kept. Beyond it the oldest go.
+pub const EVENTS_HISTORY_MAX: usize = 500;
+/// Peer addresses whose traffic is counted. Beyond it: not counted.
+pub const TRAFFIC_PEERS_MAX: usize = 64;
+/// Largest file of tokens, in bytes. Beyond it: refused.
+pub const TOKENS_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Most tokens in it. Beyond it: refused.
+pub const TOKENS_MAX: usize = 1000;
+/// Length of a token, in bytes: too long to guess, and short enough for a header. Beyond it:
+/// refused.
+pub const TOKEN_BYTES_MIN: usize = 16;
+pub const TOKEN_BYTES_MAX: usize = 512;
+/// Clients of a load that a node runs. Beyond it: 400, as for the three that follow.
+pub const BENCH_CLIENTS_MAX: usize = 64;
+/// Requests of each of them.
+pub const BENCH_REQUESTS_MAX: u64 = 100_000;
+/// How long such a load may take.
+pub const BENCH_DURATION_MAX: Duration = Duration::from_secs(600);
+/// Requests a second in an open loop.
+pub const BENCH_RATE_MAX: f64 = 10_000.0;
+/// Ticks that are kept, four a second. Beyond it a load runs on unseen.
+pub const BENCH_TICKS_MAX: usize = 4 * 620;
+/// Records that one search looks at. Beyond it the answer says where to go on.
+pub const SEARCH_RECORDS_MAX: usize = 20_000;
+/// Longest text to search for, in bytes. Beyond it: 400.
+pub const SEARCH_BYTES_MAX: usize = 256;
 /// Most codec threads that can be configured. Beyond it: a configuration error.
 pub const CODEC_THREADS_MAX: usize = 1024;
 /// Largest configurable cache of covers, in MiB: a TiB. Beyond it: a configuration error.

@@ -312,10 +312,10 @@ impl Shared {
 
 /// Raises the niceness of this thread alone: on Linux the kernel keeps it per thread,
 /// and takes a thread id where POSIX says process. Elsewhere the priority stays.
-fn lower_priority() {
+pub(crate) fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10) {
-        tracing::debug!(cause = %error, "a codec thread keeps its normal priority");
+        tracing::debug!(cause = %error, "a thread keeps its normal priority");
     }
 }
 

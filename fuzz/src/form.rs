@@ -29,8 +29,8 @@ const KNOWN: &[(&str, Kind)] = &[
 /// that was held for it is given back.
 pub fn form(input: &[u8]) {
     let Some((&[pieces, named], body)) = input.split_first_chunk() else { return };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true);
-    let runtime = runtime.build().expect("a runtime");
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(read(usize::from(pieces) + 1, named, Bytes::copy_from_slice(body)));
 }
 

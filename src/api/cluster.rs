@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ident::{ClusterUuid, LogPosition, NodeName, RecordId};
+use crate::observe::traffic::Sent;
 
 /// A node's part in Raft, spelled as the guide's `jq` lines expect it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,12 +70,43 @@ pub struct ClusterStatus {
     pub leader_id: Option<NodeName>,
     /// `HOST:PORT` of the leader's client port.
     pub leader_address: Option<String>,
+    /// When this node learnt that the leader leads this term, in milliseconds since the Unix
+    /// epoch.
+    #[serde(default)]
+    pub leader_since_ms: Option<u64>,
     /// True while this node reaches a leader that a majority follows.
     pub quorum: bool,
     /// How many more of the voters that are up now may fail without losing the quorum.
     pub can_lose: u32,
+    /// What about this node an operator should mend, in sentences.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    #[serde(default)]
+    pub access: Access,
     /// Sorted by name.
     pub nodes: Vec<NodeStatus>,
+}
+
+/// What this node asks of its clients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Nothing, but for orders.
+    #[default]
+    Open,
+    /// A token with each call.
+    Tokens,
+}
+
+/// What a node sent to its peers since the last report on the same stream: the event `traffic`
+/// of `GET /cluster/events?traffic=1`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrafficReport {
+    /// Milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// The sender.
+    pub node: NodeName,
+    pub sent: Vec<Sent>,
 }
 
 /// One node, as it last told about itself, or as far as is known of a silent one.
@@ -298,6 +330,9 @@ pub enum Direction {
 #[serde(deny_unknown_fields)]
 pub struct FailRequest {
     pub action: FaultAction,
+    /// The node that shall fail; the one that is asked if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
     /// How long the fault lasts, in milliseconds; for `freeze` 2000 and for `disk-full` 5000 if
     /// absent, for `pause`, `isolate`, `deafen`, `disk-stall` and `disk-slow` until
     /// `/admin/restore` if absent.
@@ -317,8 +352,24 @@ pub struct FailRequest {
 impl FailRequest {
     /// The whole node fails, until restored or for the action's usual time.
     pub fn new(action: FaultAction) -> Self {
-        Self { action, duration_ms: None, delay_ms: None, peers: Vec::new(), direction: None }
+        Self {
+            action,
+            node: None,
+            duration_ms: None,
+            delay_ms: None,
+            peers: Vec::new(),
+            direction: None,
+        }
     }
+}
+
+/// Body of `POST /admin/restore`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreRequest {
+    /// The node whose faults shall end; the one that is asked if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
 }
 
 /// Body of `POST /admin/transfer-leader`; without `to`, the most current follower.
@@ -361,6 +412,7 @@ pub struct RestoreResponse {
 /// Answer to the admin calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AdminResponse {
+    /// The node that did it, or that gave the order on to the leader.
     pub node: NodeName,
     /// What was done, in a sentence.
     pub done: String,

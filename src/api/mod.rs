@@ -2,6 +2,7 @@
 //! commands (`client`), so that neither can drift from the other. Types only.
 
 pub mod analysis;
+pub mod bench;
 pub mod cluster;
 pub mod codec;
 pub mod problem;

@@ -10,6 +10,7 @@ use crate::ident::NodeName;
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     BadRequest,
+    Unauthorized,
     Forbidden,
     NotFound,
     MethodNotAllowed,
@@ -19,6 +20,7 @@ pub enum Code {
     TooLarge,
     NotAPicture,
     NoPayload,
+    BenchRunning,
     Busy,
     NotReady,
     NoQuorum,

@@ -31,6 +31,10 @@ pub const RESTART: u8 = 6;
 /// `serve`: an operator removed this node from its cluster. Its supervisor lets it be.
 pub const REMOVED: u8 = 7;
 
+/// `serve`: what the node had promised is damaged or lost, and there is nothing to heal it from, or
+/// its disk did that too often. To start it again would not help.
+pub const DAMAGED: u8 = 8;
+
 /// `failover-drill`: an acknowledged record was lost, doubled or changed, or a linearizable
 /// read missed it.
 pub const LOST: u8 = 1;
@@ -59,6 +63,7 @@ pub const TABLE: &[(&str, &[Meaning])] = &[
             (DISK_STUCK, "a write to the disk took longer than timings.fsync_exit_ms"),
             (RESTART, "stopped as a drill asked, to be started again"),
             (REMOVED, "an operator removed this node from its cluster"),
+            (DAMAGED, "its data are damaged, and there is nothing to heal them from"),
         ],
     ),
     (

@@ -128,19 +128,19 @@ fn parse_targets(text: &str) -> Result<SloList, SloError> {
 pub fn run(args: FailoverDrillArgs) -> anyhow::Result<ExitCode> {
     let interrupt = interrupt()?;
     // Not the first Ctrl-C: the end of the drill still asks the nodes what they hold.
-    let drilled = args.ground.ground(Some(LOCAL), &interrupt.at_once).map_err(DrillError::from);
-    let drilled = drilled.and_then(|ground| {
-        let mut ground = args.on(ground);
-        let drilled = drill(&args, &mut ground, &interrupt);
-        if let (Err(error), Ground::Local(fleet)) = (&drilled, &mut ground)
-            && error.is_of_nodes()
-        {
-            fleet.keep_folder();
-            output::say(&format!("the nodes' logs and data are in {}", fleet.folder().display()));
-        }
-        Ok((drilled?, ground))
-    });
-    let (drilled, mut ground) = match drilled {
+    let ground = match args.ground.ground(Some(LOCAL), &interrupt.at_once) {
+        Ok(ground) => ground,
+        Err(error) => return Ok(output::fail(exit::COULD_NOT_RUN, &format!("{error:#}"))),
+    };
+    let mut ground = args.on(ground);
+    let drilled = drill(&args, &mut ground, &interrupt);
+    if let (Err(error), Ground::Local(fleet)) = (&drilled, &mut ground)
+        && error.is_of_nodes()
+    {
+        fleet.keep_folder();
+        output::say(&format!("the nodes' logs and data are in {}", fleet.folder().display()));
+    }
+    let drilled = match drilled {
         Ok(drilled) => drilled,
         Err(error) => return Ok(output::fail(exit::COULD_NOT_RUN, &error)),
     };

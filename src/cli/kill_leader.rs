@@ -408,6 +408,11 @@ fn sentence(reporter: &str, change: &Change) -> Option<String> {
             format!("{reporter} suspects {leader}: {cause} (attempt {attempt})")
         }
         Change::Campaigning { node } => format!("{node} stands for election"),
+        Change::Voted { node, candidate, granted: true } => format!("{node} votes for {candidate}"),
+        Change::Voted { node, candidate, granted: false } => {
+            format!("{node} denies {candidate} its vote")
+        }
+        Change::SteppedDown { node } => format!("{node} leads no more"),
         Change::HandedOver { node, to, cause } => format!("{node} handed over to {to}: {cause}"),
         Change::HealthChanged { node, healthy: false } => {
             format!("{reporter}: {node} does not answer")
@@ -418,10 +423,12 @@ fn sentence(reporter: &str, change: &Change) -> Option<String> {
         Change::SoloBegan { node } => format!("{node} serves alone"),
         Change::SoloEnded { node, .. } => format!("{node} serves alone no longer"),
         Change::Fault { node, action } => format!("{node} fails on purpose: {action}"),
+        Change::Restored { node } => format!("{node} fails no more"),
         Change::RoleChanged { .. }
         | Change::MembershipChanged { .. }
         | Change::Formed { .. }
         | Change::Joined { .. }
+        | Change::Removed { .. }
         | Change::ConditionChanged { .. }
         | Change::JournalDrained { .. }
         | Change::RecordConflict { .. }

@@ -8,6 +8,7 @@ use super::{exit, output, term};
 use crate::api::cluster::ClusterStatus;
 use crate::client::{Client, Patience, Server, Servers, Stop};
 use crate::clock;
+use crate::node;
 use crate::node::recover::{RecoverError, Survivor};
 use crate::view::Member;
 
@@ -22,7 +23,8 @@ use crate::view::Member;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   stegcluster recover --data-dir data/n1 --dry-run
-  stegcluster recover --data-dir data/n1 --majority-is-lost")]
+  stegcluster recover --data-dir data/n1 --majority-is-lost
+  stegcluster recover --data-dir data/n1 --damage-is-accepted")]
 pub struct RecoverArgs {
     /// The survivor's data folder; of several survivors, that of the one with the newest log
     #[arg(long, value_name = "DIR")]
@@ -30,6 +32,11 @@ pub struct RecoverArgs {
     /// Do it: the majority will never come back
     #[arg(long)]
     majority_is_lost: bool,
+    /// The folder is damaged: keep what can still be read. It becomes a cluster of its own, and what
+    /// cannot be read is lost; where other nodes have a quorum, start the node instead, and it
+    /// heals from them
+    #[arg(long, conflicts_with_all = ["majority_is_lost", "dry_run"])]
+    damage_is_accepted: bool,
     /// Only say what would be done, and end with 0 if it could be
     #[arg(long, conflicts_with = "majority_is_lost")]
     dry_run: bool,
@@ -46,6 +53,12 @@ const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// # Errors
 /// None: what goes wrong is said with its cause.
 pub fn run(args: &RecoverArgs) -> anyhow::Result<ExitCode> {
+    if args.damage_is_accepted {
+        return Ok(match repair(args) {
+            Ok(()) => ExitCode::from(exit::OK),
+            Err(error) => output::fail(exit::FAILED, &error),
+        });
+    }
     let done = Survivor::open(&args.data_dir).and_then(|survivor| recover(args, survivor));
     Ok(done.unwrap_or_else(|error| output::fail(exit::FAILED, &error)))
 }
@@ -78,6 +91,19 @@ fn recover(args: &RecoverArgs, survivor: Survivor) -> Result<ExitCode, RecoverEr
         recovered.survey.records
     ));
     Ok(ExitCode::from(exit::OK))
+}
+
+fn repair(args: &RecoverArgs) -> Result<(), RecoverError> {
+    let backup = args.backup.clone().unwrap_or_else(|| beside(&args.data_dir));
+    let repaired = node::recover::repair(&args.data_dir, &backup)?;
+    output::print(&format!(
+        "copied to {}\n{} records can be read, in cluster {} with this node as its only member; start \
+         it as before\n",
+        repaired.backup.display(),
+        repaired.survey.records,
+        repaired.cluster
+    ));
+    Ok(())
 }
 
 fn beside(folder: &Path) -> PathBuf {

@@ -60,6 +60,10 @@ pub struct ServeArgs {
     /// reaches the client port: for drills in a network that you trust
     #[arg(long)]
     remote_admin: bool,
+    /// Ask for tokens: a file with ROLE NAME TOKEN a line, where ROLE is read, embed or admin; it
+    /// is read again when it changes
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<String>,
     /// Threads that embed and extract [default: one for each core]
     #[arg(long, value_name = "NUMBER")]
     codec_threads: Option<String>,
@@ -98,6 +102,7 @@ impl ServeArgs {
             ("--cover", key::COVER, &self.cover),
             ("--solo-after", key::SOLO_AFTER, &self.solo_after),
             ("--timings", key::PRESET, &self.timings),
+            ("--tokens", key::TOKENS, &self.tokens),
             ("--codec-threads", key::CODEC_THREADS, &self.codec_threads),
             ("--memory-mib", key::MEMORY_MIB, &self.memory_mib),
             ("--cover-cache-mib", key::COVER_CACHE_MIB, &self.cover_cache_mib),
@@ -162,6 +167,10 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         Err(error @ NodeError::DiskStuck { .. }) => {
             super::complain(&error.into());
             Ok(ExitCode::from(exit::DISK_STUCK))
+        }
+        Err(error @ (NodeError::Damaged { .. } | NodeError::BadDisk { .. })) => {
+            super::complain(&error.into());
+            Ok(ExitCode::from(exit::DAMAGED))
         }
         Err(error @ NodeError::Removed { .. }) => {
             super::complain(&error.into());

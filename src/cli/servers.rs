@@ -1,16 +1,17 @@
 //! What every client command shares: where the servers are, and Ctrl-C.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use zeroize::Zeroizing;
 
 use super::output;
-use crate::client::{CallError, Client, Interrupt, Patience, Server, Servers, Stop};
+use crate::client::{CallError, Client, Interrupt, Patience, Server, Servers, Stop, Token};
 use crate::config::raw::Partial;
 use crate::config::resolve::CONFIG_VARIABLE;
 use crate::drill::Ground;
-use crate::fleet::{Fleet, FleetError, FleetPlan};
+use crate::fleet::{Fleet, FleetPlan};
 
 /// Where a cluster of three on one machine listens by default.
 pub const DEFAULT: &str = "http://127.0.0.1:8081,http://127.0.0.1:8082,http://127.0.0.1:8083";
@@ -27,6 +28,37 @@ pub struct ServersArgs {
     /// ports 8081, 8082 and 8083]
     #[arg(long, value_name = "LIST", env = "STEGCLUSTER_SERVERS", hide_env_values = true)]
     pub servers: Option<Servers>,
+    #[command(flatten)]
+    token: TokenArgs,
+}
+
+/// What to show to nodes that ask for a token.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct TokenArgs {
+    /// Send the token on the first line of this file, where nodes run with --tokens; without it,
+    /// the token in STEGCLUSTER_TOKEN, if there is one
+    #[arg(long, value_name = "FILE", env = "STEGCLUSTER_TOKEN_FILE", hide_env_values = true)]
+    token_file: Option<PathBuf>,
+}
+
+/// Holds a token itself, for whoever has no file.
+const TOKEN_VARIABLE: &str = "STEGCLUSTER_TOKEN";
+
+impl TokenArgs {
+    fn token(&self) -> anyhow::Result<Option<Token>> {
+        if let Some(file) = &self.token_file {
+            let text = std::fs::read_to_string(file).map(Zeroizing::new);
+            let text = text.with_context(|| format!("--token-file {}", file.display()))?;
+            let line = text.lines().next().unwrap_or_default();
+            let token = line.parse().with_context(|| format!("--token-file {}", file.display()))?;
+            return Ok(Some(token));
+        }
+        match std::env::var(TOKEN_VARIABLE).map(Zeroizing::new) {
+            Ok(text) if !text.is_empty() => Ok(Some(text.parse().context(TOKEN_VARIABLE)?)),
+            // An unset variable, or one that is no text and so no token.
+            Ok(_) | Err(_) => Ok(None),
+        }
+    }
 }
 
 /// Servers, and by whose word.
@@ -80,7 +112,8 @@ impl ServersArgs {
     /// # Errors
     /// See [`named`].
     pub fn named(&self) -> anyhow::Result<Named> {
-        named(self.servers.as_ref())
+        let Named { servers, by_default } = named(self.servers.as_ref())?;
+        Ok(Named { servers: servers.with_token(self.token.token()?), by_default })
     }
 
     /// A client that is broken off by the first Ctrl-C, and what that trips.
@@ -104,6 +137,8 @@ pub struct GroundArgs {
     /// Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between
     #[arg(long, value_name = "LIST", env = "STEGCLUSTER_SERVERS", hide_env_values = true)]
     servers: Option<Servers>,
+    #[command(flatten)]
+    token: TokenArgs,
     /// Start this many nodes on this machine instead, in a temporary folder
     #[arg(long, value_name = "N")]
     local: Option<usize>,
@@ -126,17 +161,18 @@ impl GroundArgs {
     /// Own nodes could not be started, or the configuration file is wrong.
     pub fn ground_or_configured(&self, stop: &Stop) -> anyhow::Result<Ground> {
         if self.local.is_none() {
-            return Ok(Ground::Remote(named(self.servers.as_ref())?.servers, None));
+            let servers = named(self.servers.as_ref())?.servers;
+            return Ok(Ground::Remote(servers.with_token(self.token.token()?), None));
         }
-        Ok(self.ground(None, stop)?)
+        self.ground(None, stop)
     }
 
     /// `--local` before `--servers`; with neither, `default_local` own nodes, or the usual
     /// servers where that is `None`. Own nodes are started, but may not have formed yet.
     ///
     /// # Errors
-    /// Own nodes could not be started.
-    pub fn ground(&self, default_local: Option<usize>, stop: &Stop) -> Result<Ground, FleetError> {
+    /// Own nodes could not be started, or there is no token where one should be.
+    pub fn ground(&self, default_local: Option<usize>, stop: &Stop) -> anyhow::Result<Ground> {
         let local = self.local.or(default_local.filter(|_| self.servers.is_none()));
         if let Some(nodes) = local {
             let mut fleet = Fleet::new(FleetPlan::new(nodes), stop)?;
@@ -148,7 +184,8 @@ impl GroundArgs {
             return Ok(Ground::Local(Box::new(fleet)));
         }
         let usual = || DEFAULT.parse().expect("the default is a list of servers, as a test checks");
-        Ok(Ground::Remote(self.servers.clone().unwrap_or_else(usual), None))
+        let servers = self.servers.clone().unwrap_or_else(usual);
+        Ok(Ground::Remote(servers.with_token(self.token.token()?), None))
     }
 }
 

@@ -286,6 +286,12 @@ fn merged(best: &ClusterStatus, said: &[&ClusterStatus]) -> ClusterStatus {
         };
         *node = of_others;
     }
+    let warned = |status: &ClusterStatus| {
+        let name = status.node.as_ref().map(ToString::to_string).unwrap_or_default();
+        let warned = status.warnings.iter().map(move |warning| format!("{name}: {warning}"));
+        warned.collect::<Vec<_>>()
+    };
+    merged.warnings = said.iter().flat_map(|status| warned(status)).collect();
     // Of one moment for all: what each said of itself is newer than what `best` had heard.
     let commit = merged.nodes.iter().map(|node| node.commit).max().unwrap_or(0);
     for node in &mut merged.nodes {

@@ -174,6 +174,8 @@ fn notes(report: &Report, status: &ClusterStatus) -> Vec<Line> {
     }
     let said = report.disagreements.iter();
     notes.extend(said.map(|said| (said.clone(), Style::Warning)));
+    let warned = report.status.iter().flat_map(|status| &status.warnings);
+    notes.extend(warned.map(|warning| (warning.clone(), Style::Warning)));
     notes
 }
 

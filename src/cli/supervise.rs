@@ -46,8 +46,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
         };
         // At the first start it is the user who can mend it; later it may pass.
         let wrong_usage = status.code() == Some(i32::from(exit::USAGE)) && attempt == 1;
-        let removed = status.code() == Some(i32::from(exit::REMOVED));
-        if status.success() || wrong_usage || removed {
+        let for_good = [exit::REMOVED, exit::DAMAGED].map(|code| Some(i32::from(code)));
+        if status.success() || wrong_usage || for_good.contains(&status.code()) {
             return Ok(code_of(status));
         }
         if started.elapsed() > WELL_AFTER {

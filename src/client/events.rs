@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ureq::Agent;
+
 use super::exchange;
 use super::{Server, Servers, Stop};
 use crate::clock::{self, Instant};
@@ -41,7 +43,8 @@ impl EventWatch {
         let stop = Stop::new();
         let follow = |(number, server): (usize, &Server)| {
             let (server, seen, stop) = (server.clone(), seen.clone(), stop.clone());
-            std::thread::spawn(move || follow(number, &server, &seen, &stop))
+            let agent = exchange::agent(Duration::from_millis(300), servers.token());
+            std::thread::spawn(move || follow(&agent, number, &server, &seen, &stop))
         };
         let threads = servers.iter().enumerate().map(follow).collect();
         Self { seen, stop, threads }
@@ -64,8 +67,13 @@ impl Drop for EventWatch {
     }
 }
 
-fn follow(number: usize, server: &Server, seen: &Mutex<VecDeque<Seen>>, stop: &Stop) {
-    let agent = exchange::agent(Duration::from_millis(300));
+fn follow(
+    agent: &Agent,
+    number: usize,
+    server: &Server,
+    seen: &Mutex<VecDeque<Seen>>,
+    stop: &Stop,
+) {
     let breaking = agent.clone();
     // Ends a read that is waiting for the next event.
     stop.when_tripped(move || breaking.shutdown());

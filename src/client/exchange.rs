@@ -11,6 +11,7 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Timeout};
 
 use super::error::ClientError;
+use super::token::Token;
 use crate::api::codec::DURABILITY;
 use crate::limits::BODY_BYTES_MAX;
 use crate::record::Durability;
@@ -71,16 +72,16 @@ impl Reply {
 }
 
 /// An agent for many threads: keep-alive connections, no proxy, no redirects of its own.
-pub(crate) fn agent(connect_max: Duration) -> Agent {
-    built(connect_max, BUFFER_BYTES)
+pub(crate) fn agent(connect_max: Duration, token: Option<&Token>) -> Agent {
+    built(connect_max, BUFFER_BYTES, token)
 }
 
 /// The same for one of thousands of threads, with less memory.
-pub(crate) fn small_agent(connect_max: Duration) -> Agent {
-    built(connect_max, SMALL_BUFFER_BYTES)
+pub(crate) fn small_agent(connect_max: Duration, token: Option<&Token>) -> Agent {
+    built(connect_max, SMALL_BUFFER_BYTES, token)
 }
 
-fn built(connect_max: Duration, buffer_bytes: usize) -> Agent {
+fn built(connect_max: Duration, buffer_bytes: usize, token: Option<&Token>) -> Agent {
     let config = Agent::config_builder()
         .input_buffer_size(buffer_bytes)
         .output_buffer_size(buffer_bytes)
@@ -92,8 +93,12 @@ fn built(connect_max: Duration, buffer_bytes: usize) -> Agent {
         .timeout_connect(Some(connect_max))
         .max_idle_connections(IDLE_MAX)
         .max_idle_connections_per_host(IDLE_MAX)
-        .user_agent(concat!("stegcluster/", env!("CARGO_PKG_VERSION")))
-        .build();
+        .user_agent(concat!("stegcluster/", env!("CARGO_PKG_VERSION")));
+    let config = match token {
+        Some(token) => config.middleware(token.clone()),
+        None => config,
+    };
+    let config = config.build();
     Agent::with_parts(config, DefaultConnector::default(), AddressFirst::default())
 }
 

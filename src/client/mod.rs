@@ -13,6 +13,7 @@ mod notice;
 mod retry;
 mod servers;
 mod stop;
+mod token;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use ureq::Agent;
 pub use error::{CallError, ClientError};
 pub use servers::{Server, ServerError, Servers};
 pub use stop::{Interrupt, Stop, TripOnDrop};
+pub use token::{NoToken, Token};
 
 use crate::api::cluster::{
     AdminResponse, ClusterStatus, FailRequest, MembersRequest, NodeReport, RestoreResponse,
@@ -128,7 +130,7 @@ impl Client {
     /// Once `stop` is tripped, no further attempt is made; one that is under way goes on.
     pub fn new(servers: Servers, patience: Patience, stop: Stop) -> Self {
         let known = Arc::new(Mutex::new(vec![Against::default(); servers.len()]));
-        let agent = exchange::agent(patience.connect_max);
+        let agent = exchange::agent(patience.connect_max, servers.token());
         Self { agent, servers, patience, stop, known, breaking: Arc::default(), notice: None }
     }
 
@@ -144,8 +146,9 @@ impl Client {
         Self { notice: Some(Arc::new(notice)), ..self }
     }
 
-    /// The same for other servers.
+    /// The same for other servers, with the same token.
     pub fn to(self, servers: Servers) -> Self {
+        let servers = servers.with_token(self.servers.token().cloned());
         let known = Arc::new(Mutex::new(vec![Against::default(); servers.len()]));
         Self { servers, known, ..self }
     }
@@ -165,7 +168,7 @@ impl Client {
     /// that all share is searched by one thread at a time. What is known of the servers stays
     /// shared, and what breaks this one off breaks off the other.
     pub fn with_own_connections(&self) -> Self {
-        let agent = exchange::small_agent(self.patience.connect_max);
+        let agent = exchange::small_agent(self.patience.connect_max, self.servers.token());
         for stop in self.breaking.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let agent = agent.clone();
             stop.when_tripped(move || agent.shutdown());

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use ureq::http::Uri;
 
+use super::token::Token;
+
 /// Why a text names no server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServerError {
@@ -69,39 +71,51 @@ impl fmt::Display for Server {
     }
 }
 
-/// At least one server, each once, in the order given.
+/// At least one server, each once, in the order given, and the token that they ask for, if any.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Servers(Vec<Server>);
+pub struct Servers {
+    list: Vec<Server>,
+    token: Option<Token>,
+}
 
 impl Servers {
     /// # Errors
     /// [`ServerError::None`] if there is none.
     pub fn new(servers: impl IntoIterator<Item = Server>) -> Result<Self, ServerError> {
-        let mut unique: Vec<Server> = Vec::new();
+        let mut list: Vec<Server> = Vec::new();
         for server in servers {
-            if !unique.contains(&server) {
-                unique.push(server);
+            if !list.contains(&server) {
+                list.push(server);
             }
         }
-        if unique.is_empty() { Err(ServerError::None) } else { Ok(Self(unique)) }
+        if list.is_empty() { Err(ServerError::None) } else { Ok(Self { list, token: None }) }
+    }
+
+    /// The same, with a token that goes along with every request to them.
+    pub fn with_token(self, token: Option<Token>) -> Self {
+        Self { token, ..self }
+    }
+
+    pub fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
 
     /// Never: there is at least one. Here because clippy expects it beside `len`.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Server> {
-        self.0.iter()
+        self.list.iter()
     }
 
     /// The server with this number, counted round and round.
     pub fn nth(&self, number: usize) -> &Server {
-        &self.0[number % self.0.len()]
+        &self.list[number % self.list.len()]
     }
 }
 
@@ -117,7 +131,7 @@ impl FromStr for Servers {
 
 impl fmt::Display for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let urls: Vec<&str> = self.0.iter().map(Server::url).collect();
+        let urls: Vec<&str> = self.list.iter().map(Server::url).collect();
         f.write_str(&urls.join(", "))
     }
 }

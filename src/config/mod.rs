@@ -49,6 +49,8 @@ pub struct ServeConfig {
     pub supervise: bool,
     /// Orders (`/admin/...`) are taken from other machines too, not from this one only.
     pub remote_admin: bool,
+    /// Who may do what; `None`: anything but orders is open to anyone.
+    pub tokens: Option<PathBuf>,
     /// Threads for the codec; at least 1.
     pub codec_threads: usize,
     /// Memory of the node, in MiB.

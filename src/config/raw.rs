@@ -48,6 +48,7 @@ settings! {
     SOLO_AFTER = "solo_after": "Time without a quorum until the node serves alone, or never.";
     SUPERVISE = "supervise": "Restart the node when it crashes: true or false.";
     REMOTE_ADMIN = "remote_admin": "Take orders (/admin/...) from other machines: true or false.";
+    TOKENS = "tokens": "A file with who may do what, ROLE NAME TOKEN a line; none: open but for orders.";
     CODEC_THREADS = "codec_threads": "Threads that embed and extract.";
     MEMORY_MIB = "memory_mib": "Memory of the node, in MiB: what requests hold beyond their share of it is turned away.";
     COVER_CACHE_MIB = "cover_cache_mib": "Memory for covers seen before, in MiB; 0 keeps none.";
@@ -73,8 +74,10 @@ settings! {
 }
 
 /// Variables that begin like ours but are no settings of `serve`.
-const OTHER_VARIABLES: [&str; 5] = [
+const OTHER_VARIABLES: [&str; 7] = [
     "STEGCLUSTER_CONFIG",
+    "STEGCLUSTER_TOKEN",
+    "STEGCLUSTER_TOKEN_FILE",
     "STEGCLUSTER_SERVERS",
     "STEGCLUSTER_COMMIT",
     "STEGCLUSTER_TARGET",
@@ -501,7 +504,7 @@ log: {format: json, filter: debug}
             (
                 "cluster: x\nlisten_on: y\n",
                 "c.yaml line 2: unknown key `listen_on`; known here: cluster, id, listen, raft_listen, \
-                 nodes, data_dir, cover, solo_after, supervise, remote_admin, codec_threads, memory_mib, cover_cache_mib, connections_max, connections_per_client_max, log, timings, snapshots",
+                 nodes, data_dir, cover, solo_after, supervise, remote_admin, tokens, codec_threads, memory_mib, cover_cache_mib, connections_max, connections_per_client_max, log, timings, snapshots",
             ),
             (
                 "log:\n  colour: red\n",

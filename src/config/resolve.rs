@@ -152,12 +152,13 @@ pub fn resolve(layers: &Layers) -> Result<Resolved, ConfigError> {
         text => Ok(PathBuf::from(text.replace("{id}", id.value.as_str()))),
     })?;
     merge.show(key::DATA_DIR, data_dir.value.display(), &data_dir.source);
-    let cover = merge.cover()?;
+    let cover = merge.file(key::COVER)?;
     let preset = merge.preset()?;
     let solo_after =
         merge.parsed(key::SOLO_AFTER, Some(preset.value.solo_after()), show_patience, patience)?;
     let supervise = merge.parsed(key::SUPERVISE, false, bool::to_string, yes_or_no)?.value;
     let remote_admin = merge.parsed(key::REMOTE_ADMIN, false, bool::to_string, yes_or_no)?.value;
+    let tokens = merge.file(key::TOKENS)?;
     let codec_threads =
         merge.whole(key::CODEC_THREADS, cores(), 1, limits::CODEC_THREADS_MAX)?.value;
     let (memory_mib, cover_cache_mib) = merge.memory()?;
@@ -185,6 +186,7 @@ pub fn resolve(layers: &Layers) -> Result<Resolved, ConfigError> {
         solo_after: solo_after.value,
         supervise,
         remote_admin,
+        tokens,
         codec_threads,
         memory_mib,
         cover_cache_mib,
@@ -283,16 +285,17 @@ impl<'a> Merge<'a> {
     }
 
     /// Takes the cover's path. Whether it is a picture shows when it is opened.
-    fn cover(&mut self) -> Result<Option<PathBuf>, ConfigError> {
-        if self.given(key::COVER).is_none() {
-            self.show(key::COVER, "", &Source::Default);
+    /// Takes the name of a file; `None` where there is none.
+    fn file(&mut self, key: &'static str) -> Result<Option<PathBuf>, ConfigError> {
+        if self.given(key).is_none() {
+            self.show(key, "", &Source::Default);
             return Ok(None);
         }
-        let cover = self.text(key::COVER, "", |text| match text {
+        let file = self.text(key, "", |text| match text {
             "" => Err("must name a file".to_owned()),
             text => Ok(PathBuf::from(text)),
         })?;
-        Ok(Some(cover.value))
+        Ok(Some(file.value))
     }
 
     fn show_placement(&mut self, placement: &Placement) {

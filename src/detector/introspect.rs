@@ -33,6 +33,10 @@ pub enum Condition {
     FullDisk,
     /// It leads, and no quorum has acknowledged it for a whole lease.
     NoQuorum,
+    /// A write to its disk failed: it is ending.
+    FailedDisk,
+    /// What its disk holds is damaged: it is ending, to come back as a new member.
+    DamagedDisk,
 }
 
 impl std::fmt::Display for Condition {
@@ -43,6 +47,8 @@ impl std::fmt::Display for Condition {
             Self::StuckDisk => "stuck disk",
             Self::FullDisk => "full disk",
             Self::NoQuorum => "no quorum",
+            Self::FailedDisk => "failed disk",
+            Self::DamagedDisk => "damaged disk",
         })
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Campaign, Parts, Verdict};
 use crate::config::Timings;
 use crate::ident::{LogPosition, NodeName, RaftId, Term};
+use crate::observe::traffic::Kind;
 use crate::peer::link::Lane;
 use crate::peer::routes::{Admit, Routes, held_open};
 use crate::rt::RaftRt;
@@ -96,7 +97,13 @@ pub(super) async fn run(parts: &Parts, leader: (RaftId, &NodeName), term: Term) 
         .map(|voter| {
             let link = parts.links.to_member(voter.raft_id, &voter.raft_addr, Lane::Vote);
             let question = &question;
-            async move { link.call::<_, Answer>(SUSPECT, question, answer_max).await }
+            async move {
+                let answer = link.call::<_, Answer>(SUSPECT, question, answer_max).await;
+                if answer.as_ref().is_ok_and(|answer| answer.dead) {
+                    link.granted(Kind::Preround);
+                }
+                answer
+            }
         })
         .collect();
     let mut agreed = 1;

@@ -8,7 +8,7 @@ use super::acceptor::{FormationError, Mounts};
 use super::message::{Join, Joined};
 use crate::clock;
 use crate::detector::Contact;
-use crate::ident::{ClusterUuid, RaftId, Term};
+use crate::ident::{ClusterUuid, InstanceUuid, NodeName, RaftId, Term};
 use crate::ledger::{Command, Outcome};
 use crate::observe::events::{Change, Events};
 use crate::peer::link::{Lane, Links};
@@ -23,6 +23,15 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 const UNHEARD: Duration = Duration::from_secs(2);
 /// Between a member's attempts to become what it should be.
 const RETRY_INTERVAL: Duration = Duration::from_millis(300);
+
+/// A node without a number.
+#[derive(Debug, Clone)]
+pub struct Newcomer {
+    pub name: NodeName,
+    pub instance: InstanceUuid,
+    pub http_addr: String,
+    pub raft_addr: String,
+}
 
 pub(super) fn mount(routes: &mut Routes, late: &LateConsensus) {
     let late = Arc::clone(late);
@@ -87,20 +96,18 @@ async fn answer(consensus: &Consensus, join: Join) -> Result<Joined, Refusal> {
     Ok(Joined::Admitted)
 }
 
-/// Asks for a number at each of `addrs`, and at the leader that they name.
-pub(super) async fn ask_for_number(
+/// Asks for a number at each of `addrs`, and at the leader that they name. It comes with an entry
+/// that a majority committed.
+///
+/// # Errors
+/// Nobody gave one.
+pub async fn ask_for_number(
     links: &Links,
-    mounts: &Mounts,
+    newcomer: &Newcomer,
     addrs: &[String],
 ) -> Result<(ClusterUuid, RaftId), FormationError> {
-    let hello = mounts.hello();
-    let join = Join {
-        name: hello.name,
-        instance: hello.instance,
-        http_addr: hello.http_addr,
-        raft_addr: hello.raft_addr,
-        raft_id: None,
-    };
+    let Newcomer { name, instance, http_addr, raft_addr } = newcomer.clone();
+    let join = Join { name, instance, http_addr, raft_addr, raft_id: None };
     let mut refused = FormationError::Refused("no node knows the leader".into());
     for addr in addrs {
         match ask(links, addr, &join).await {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use acceptor::{FormationError, Mounts, mount};
-pub use join::keep_joined;
+pub use join::{Newcomer, ask_for_number, keep_joined};
 pub use message::{Ballot, Charter, Founder};
 pub use propose::Formation;
 
@@ -30,7 +30,7 @@ use crate::ident::{ClusterUuid, RaftId};
 use crate::view::Member;
 
 /// The file in the data folder that keeps promises.
-const FILE: &str = "formation.json";
+const FILE: &str = crate::datadir::PROMISES_FILE;
 
 /// What an acceptor must never forget.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

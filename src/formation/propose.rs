@@ -282,7 +282,9 @@ impl Formation {
     }
 
     async fn join(&self, addrs: &[String]) -> Result<Option<Membership>, FormationError> {
-        match join::ask_for_number(&self.links, &self.mounts, addrs).await {
+        let Hello { name, instance, http_addr, raft_addr, .. } = self.mounts.hello();
+        let newcomer = join::Newcomer { name, instance, http_addr, raft_addr };
+        match join::ask_for_number(&self.links, &newcomer, addrs).await {
             Ok((cluster, raft_id)) => {
                 tracing::info!(%cluster, raft_id = raft_id.0, "joining the cluster");
                 self.become_member(cluster, raft_id, Arc::default()).await.map(Some)

@@ -1,4 +1,5 @@
-//! Faults on purpose, their end, and the hand-over of leadership: from this machine only.
+//! Faults on purpose, their end, and the hand-over of leadership. Who may ask for them is
+//! `guard`'s.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -8,15 +9,17 @@ use warp::reply::Response;
 
 use super::body::Upload;
 use super::error::HttpError;
-use super::{Answer, ClientAddr, Context, multipart, reply};
-use crate::api::cluster::{AdminResponse, FailRequest, MembersRequest, TransferRequest};
+use super::{Answer, Context, multipart, reply};
+use crate::api::cluster::{
+    AdminResponse, FailRequest, MembersRequest, RestoreRequest, TransferRequest,
+};
 use crate::limits::RECORDS_PAGE_MAX;
 use crate::record::Record;
 use crate::service::ServiceError;
 use crate::service::operate::{OperateError, Operation};
 
 /// Largest body of an admin call, in bytes.
-const BODY_BYTES_MAX: u64 = 16 * 1024;
+pub(super) const BODY_BYTES_MAX: u64 = 16 * 1024;
 /// Of one with records: each takes some 500 bytes.
 const RECORDS_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
@@ -27,32 +30,21 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
             .and(warp::path::end())
             .and(warp::post())
             .and(with.clone())
-            .and(warp::ext::get::<ClientAddr>())
-            .and(warp::header::optional::<String>("origin"))
             .and(warp::ext::get::<Upload>())
             .and(warp::body::stream())
-            .then(
-                move |context: Context,
-                      client: ClientAddr,
-                      origin: Option<String>,
-                      upload: Upload,
-                      body| {
-                    let from_page = origin.is_some();
-                    context.clone().measured("admin", async move {
-                        allowed(&context, client, from_page)?;
-                        let body = multipart::whole(body, &upload, None, BODY_BYTES_MAX).await?;
-                        operate(&context, name, operation(&body)?).await
-                    })
-                },
-            )
+            .then(move |context: Context, upload: Upload, body| {
+                context.clone().measured("admin", async move {
+                    let body = multipart::whole(body, &upload, None, BODY_BYTES_MAX).await?;
+                    operate(&context, name, operation(&body)?).await
+                })
+            })
             .boxed()
     };
     call("fail", |body| Ok(Operation::Fail(decode::<FailRequest>(body)?)))
-        .or(call("restore", |_| Ok(Operation::Restore)))
+        .or(call("restore", |body| Ok(Operation::Restore(or_default::<RestoreRequest>(body)?))))
         .unify()
         .or(call("transfer-leader", |body| {
-            let request = if body.is_empty() { TransferRequest::default() } else { decode(body)? };
-            Ok(Operation::TransferLeader(request))
+            Ok(Operation::TransferLeader(or_default::<TransferRequest>(body)?))
         }))
         .unify()
         .or(call("members", |body| Ok(Operation::Members(decode::<MembersRequest>(body)?))))
@@ -67,50 +59,42 @@ fn records(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
     warp::path!("admin" / "records")
         .and(warp::post())
         .and(with.clone())
-        .and(warp::ext::get::<ClientAddr>())
-        .and(warp::header::optional::<String>("origin"))
         .and(warp::ext::get::<Upload>())
         .and(warp::body::stream())
-        .then(
-            |context: Context, client: ClientAddr, origin: Option<String>, upload: Upload, body| {
-                context.clone().measured("admin", async move {
-                    allowed(&context, client, origin.is_some())?;
-                    let mut permit = context.service.admit(RECORDS_BYTES_MAX)?;
-                    let held = Some(&mut permit);
-                    let body = multipart::whole(body, &upload, held, RECORDS_BYTES_MAX).await?;
-                    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-                    let parse = |(number, line): (usize, &[u8])| {
-                        serde_json::from_slice::<Record>(line).map_err(|error| {
-                            HttpError::BadRequest(format!("line {}: {error}", number + 1))
-                        })
-                    };
-                    let records = lines.enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
-                    if records.len() > RECORDS_PAGE_MAX {
-                        let most = format!("{RECORDS_PAGE_MAX} records at the most");
-                        return Err(HttpError::BadRequest(most));
-                    }
-                    Ok(reply::ok(&context.service.restore(records).await?))
-                })
-            },
-        )
+        .then(|context: Context, upload: Upload, body| {
+            context.clone().measured("admin", async move {
+                let mut permit = context.service.admit(RECORDS_BYTES_MAX)?;
+                let held = Some(&mut permit);
+                let body = multipart::whole(body, &upload, held, RECORDS_BYTES_MAX).await?;
+                let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                let parse = |(number, line): (usize, &[u8])| {
+                    serde_json::from_slice::<Record>(line).map_err(|error| {
+                        HttpError::BadRequest(format!("line {}: {error}", number + 1))
+                    })
+                };
+                let records = lines.enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
+                if records.len() > RECORDS_PAGE_MAX {
+                    let most = format!("{RECORDS_PAGE_MAX} records at the most");
+                    return Err(HttpError::BadRequest(most));
+                }
+                Ok(reply::ok(&context.service.restore(records).await?))
+            })
+        })
         .boxed()
 }
 
-/// A browser names the page that asks: no page may fail a node, or one that rebinds its name
-/// to this machine could.
-fn allowed(context: &Context, client: ClientAddr, from_page: bool) -> Result<(), HttpError> {
-    let is_near = context.remote_admin || client.0.ip().to_canonical().is_loopback();
-    if is_near && !from_page { Ok(()) } else { Err(HttpError::NotLocal) }
+fn or_default<T: DeserializeOwned + Default>(body: &Bytes) -> Result<T, HttpError> {
+    if body.is_empty() { Ok(T::default()) } else { decode(body) }
 }
 
-fn decode<T: DeserializeOwned>(body: &Bytes) -> Result<T, HttpError> {
+pub(super) fn decode<T: DeserializeOwned>(body: &Bytes) -> Result<T, HttpError> {
     serde_json::from_slice(body).map_err(|error| HttpError::BadRequest(format!("body: {error}")))
 }
 
 async fn operate(context: &Context, name: &str, operation: Operation) -> Answer {
     match context.service.operate(operation).await {
         Ok(done) => Ok(reply::ok(&AdminResponse {
-            node: context.service.node().clone(),
+            node: done.by.unwrap_or_else(|| context.service.node().clone()),
             done: done.sentence,
             transfer: done.transfer,
         })),

@@ -22,7 +22,7 @@ use crate::ident::RecordId;
 use crate::limits::BODY_BYTES_MAX;
 use crate::record::{Durability, Method};
 use crate::service::{Committed, EmbedRequest, Embedded, Permit, ServiceError};
-use crate::stego::{Metadata, Passphrase};
+use crate::stego::{Metadata, Passphrase, sniff_mime};
 
 const EMBED_FIELDS: &[(&str, Kind)] = &[
     ("file", Kind::File),
@@ -35,6 +35,7 @@ const EMBED_FIELDS: &[(&str, Kind)] = &[
 ];
 const EXTRACT_FIELDS: &[(&str, Kind)] = &[("file", Kind::File), ("passphrase", Kind::Text)];
 const VERIFY_FIELDS: &[(&str, Kind)] = &[("file", Kind::File)];
+const COMPARE_FIELDS: &[(&str, Kind)] = &[("file", Kind::File), ("cover", Kind::File)];
 const CAPACITY_FIELDS: &[(&str, Kind)] = &[
     ("cover", Kind::File),
     ("method", Kind::Text),
@@ -147,8 +148,30 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
     let dataset = warp::path!("api" / "dataset" / String).and(warp::get()).and(with.clone()).then(
         |index, context: Context| context.clone().measured("api_dataset", dataset(context, index)),
     );
+    let cover =
+        warp::path!("api" / "cover").and(warp::get()).and(with.clone()).then(|context: Context| {
+            context.clone().measured("api_cover", async move { Ok(cover(&context)) })
+        });
+    let compare = warp::path!("api" / "compare")
+        .and(warp::post())
+        .and(with.clone())
+        .and(upload())
+        .and(form())
+        .then(|context: Context, upload, form| {
+            context.clone().measured("api_compare", compare(context, upload, form))
+        });
     let uploads = embed.or(extract).unify().or(verify_form).unify().or(verify_raw).unify().boxed();
-    let others = capacity_own.or(capacity_of).unify().or(commit).unify().or(dataset).unify();
+    let others = capacity_own
+        .or(capacity_of)
+        .unify()
+        .or(commit)
+        .unify()
+        .or(dataset)
+        .unify()
+        .or(cover)
+        .unify()
+        .or(compare)
+        .unify();
     uploads.or(others).unify().boxed()
 }
 
@@ -304,6 +327,26 @@ async fn capacity_of(context: Context, upload: Upload, form: FormData) -> Answer
     Ok(reply::ok(&context.service.capacity(Some(cover), method, bits, encrypted).await?))
 }
 
+async fn compare(context: Context, upload: Upload, form: FormData) -> Answer {
+    let mut permit = context.service.admit_codec(declared(&upload)?)?;
+    let mut fields = Fields::read(form, &upload, &mut permit, COMPARE_FIELDS).await?;
+    let picture = fields.required("file")?;
+    let cover = fields.take("cover").filter(|cover| !cover.is_empty());
+    let (changes, permit) = context.service.compare(cover, picture, permit).await?;
+    let Some(changes) = changes else {
+        let cause = "the picture has another size, or other channels, than the cover";
+        return Err(HttpError::BadRequest(cause.into()));
+    };
+    let permit = Arc::new(permit);
+    let slices = changes.map.into_slices().into_iter().map(|slice| reply::held(slice, &permit));
+    let mut response = reply::slices(StatusCode::OK, "image/png", slices.collect());
+    reply::header(&mut response, "x-changed-samples", changes.samples);
+    if let Some(psnr_db) = changes.psnr_db {
+        reply::header(&mut response, "x-psnr-db", format!("{psnr_db:.3}"));
+    }
+    Ok(response)
+}
+
 async fn commit(context: Context, headers: HeaderMap) -> Answer {
     let permit = context.service.admit(COMMIT_BYTES)?;
     let least = least_durability(&headers)?;
@@ -312,6 +355,15 @@ async fn commit(context: Context, headers: HeaderMap) -> Answer {
     // The answer's: a record that one node acknowledged may be with a quorum by now.
     record.durability = durability;
     Ok(reply::ok(&CommitResponse { record: record.into(), replayed }))
+}
+
+fn cover(context: &Context) -> Response {
+    let cover = context.service.default_cover();
+    let media_type = sniff_mime(&cover);
+    let mut response = reply::bytes(StatusCode::OK, media_type, cover);
+    // The operator's own file: a picture at best, and never a page of ours.
+    reply::header(&mut response, "content-security-policy", "sandbox");
+    response
 }
 
 async fn dataset(context: Context, index: String) -> Answer {

@@ -1,22 +1,24 @@
 //! The one table from errors to statuses. Every variant is matched, without `_`, so
 //! that a new error cannot become a 500 unseen.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{LOCATION, RETRY_AFTER};
+use http::header::{HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::Rejection;
 use warp::reply::Response;
 
 use super::reply;
+use crate::access::Role;
 use crate::api::problem::{Code, CoverSize, Problem};
 use crate::ident::NodeName;
 use crate::limits;
 use crate::net::crowd::Crowded;
 use crate::pool::PoolError;
-use crate::service::ServiceError;
 use crate::service::operate::OperateError;
 use crate::service::submit::SubmitError;
+use crate::service::{BenchError, ServiceError};
 use crate::solo::JournalError;
 use crate::stego::StegoError;
 use crate::store::StoreError;
@@ -47,10 +49,26 @@ pub enum HttpError {
     })]
     Streams(Crowded),
     #[error(
-        "orders are taken from this machine only, and not from web pages; a node started with \
-         --remote-admin takes them from other machines too"
+        "orders are taken from this machine only; a node started with --remote-admin takes them \
+         from other machines too, and one with --tokens from whoever has a token for them"
     )]
     NotLocal,
+    #[error(
+        "orders from a web page need this node's admin token, which is in {} on its machine",
+        file.display()
+    )]
+    NoOwnToken { file: PathBuf },
+    #[error("this call needs a token with the role {needed}: Authorization: Bearer TOKEN")]
+    NoToken { needed: Role },
+    #[error("this node does not know this token")]
+    UnknownToken,
+    #[error("this token has the role {has}; this call needs {needed}")]
+    RoleTooSmall { has: Role, needed: Role },
+    #[error(
+        "this page is from no node of this cluster; open the dashboard at an address that the \
+         nodes have for each other (stegcluster status)"
+    )]
+    ForeignOrigin,
     #[error("this node is paused on purpose; use another, or POST /admin/restore")]
     Faulted,
     #[error("there is nothing at this path; GET /openapi.json lists the calls")]
@@ -101,7 +119,12 @@ fn classify(error: &HttpError) -> (StatusCode, Code, Option<Again>) {
         HttpError::TargetTooLong => (S::URI_TOO_LONG, Code::TooLarge, None),
         HttpError::Streams(Crowded::All) => (S::SERVICE_UNAVAILABLE, Code::Busy, soon),
         HttpError::Streams(Crowded::Client) => (S::TOO_MANY_REQUESTS, Code::Busy, soon),
-        HttpError::NotLocal => (S::FORBIDDEN, Code::Forbidden, None),
+        HttpError::NotLocal | HttpError::ForeignOrigin | HttpError::RoleTooSmall { .. } => {
+            (S::FORBIDDEN, Code::Forbidden, None)
+        }
+        HttpError::NoOwnToken { .. } | HttpError::NoToken { .. } | HttpError::UnknownToken => {
+            (S::UNAUTHORIZED, Code::Unauthorized, None)
+        }
         HttpError::Faulted => (S::SERVICE_UNAVAILABLE, Code::Faulted, soon),
         HttpError::NoSuchPath => (S::NOT_FOUND, Code::NotFound, None),
         HttpError::WrongMethod => (S::METHOD_NOT_ALLOWED, Code::MethodNotAllowed, None),
@@ -154,6 +177,10 @@ fn classify_service(error: &ServiceError) -> (StatusCode, Code, Option<Again>) {
         ) => (S::SERVICE_UNAVAILABLE, Code::NoQuorum, soon),
         ServiceError::Submit(SubmitError::Journal(JournalError::Store(error)))
         | ServiceError::Store(error) => classify_store(error),
+        ServiceError::Bench(BenchError::Running) => (S::CONFLICT, Code::BenchRunning, None),
+        ServiceError::Bench(BenchError::None) => (S::NOT_FOUND, Code::NotFound, None),
+        ServiceError::Bench(BenchError::Refused(_)) => (S::BAD_REQUEST, Code::BadRequest, None),
+        ServiceError::Bench(BenchError::Threads(_)) => (S::SERVICE_UNAVAILABLE, Code::Busy, soon),
         ServiceError::Operate(OperateError::Refused(_)) => (S::BAD_REQUEST, Code::BadRequest, None),
         ServiceError::Operate(OperateError::NotLeader) => {
             (S::SERVICE_UNAVAILABLE, Code::NotLeader, soon)
@@ -170,7 +197,8 @@ fn classify_store(error: &StoreError) -> (StatusCode, Code, Option<Again>) {
         StoreError::Io(_)
         | StoreError::Full(_)
         | StoreError::Locked(_)
-        | StoreError::Corrupt { .. } => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, None),
+        | StoreError::Corrupt { .. }
+        | StoreError::Lost { .. } => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, None),
     }
 }
 
@@ -234,6 +262,10 @@ pub fn respond(error: &HttpError, queue: Duration) -> Response {
         location.clone_from(redirect);
     }
     let mut response = reply::json(status, &problem);
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Bearer realm=\"stegcluster\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
     if let Some(again) = again {
         response.headers_mut().insert(RETRY_AFTER, again.after_s(queue).into());
     }
@@ -301,7 +333,12 @@ mod tests {
         for (error, status, retry) in [
             (HttpError::BadRequest("x".into()), 400, false),
             (HttpError::NotMultipart, 400, false),
+            (HttpError::NoOwnToken { file: "admin.token".into() }, 401, false),
+            (HttpError::NoToken { needed: Role::Read }, 401, false),
+            (HttpError::UnknownToken, 401, false),
             (HttpError::NotLocal, 403, false),
+            (HttpError::ForeignOrigin, 403, false),
+            (HttpError::RoleTooSmall { has: Role::Read, needed: Role::Admin }, 403, false),
             (HttpError::NoSuchPath, 404, false),
             (HttpError::WrongMethod, 405, false),
             (HttpError::BodyTooSlow, 408, false),
@@ -342,6 +379,10 @@ mod tests {
             (SubmitError::Draining { records: 1 }.into(), 503, true),
             (SubmitError::Journal(JournalError::Full { records: 1, bytes: 1 }).into(), 503, true),
             (SubmitError::Journal(StoreError::Io("x".into()).into()).into(), 500, false),
+            (BenchError::Running.into(), 409, false),
+            (BenchError::None.into(), 404, false),
+            (BenchError::Refused("x".into()).into(), 400, false),
+            (BenchError::Threads("x".into()).into(), 503, true),
             (OperateError::Refused("x".into()).into(), 400, false),
             (OperateError::Unavailable("x".into()).into(), 503, true),
             (OperateError::NotLeader.into(), 503, true),

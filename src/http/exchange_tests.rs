@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::body::BodyBounds;
 use super::{ClientService, PauseGate, service_for};
+use crate::access::Access;
 use crate::api::cluster::Role;
 use crate::ident::Term;
 use crate::observe::events::Change;
@@ -67,7 +68,9 @@ impl Answer {
 impl Fixture {
     fn new() -> Self {
         let bench = Bench::new();
-        let port = service_for(bench.service.clone(), PauseGate::default(), false);
+        let folder = tempfile::tempdir().unwrap();
+        let access = Access::open(None, folder.path(), Default::default()).unwrap();
+        let port = service_for(bench.service.clone(), PauseGate::default(), access, false);
         Self { bench, port: port("127.0.0.1:5555".parse().unwrap()) }
     }
 
@@ -363,6 +366,7 @@ async fn events_begin_with_the_state_and_end_with_the_node() {
     let next = String::from_utf8(frames.next().await.unwrap().unwrap().to_vec()).unwrap();
     assert!(next.starts_with("event:change\ndata:{"), "{next}");
     assert!(next.contains("\"kind\":\"role_changed\""), "{next}");
+    assert!(next.contains("\nid:"), "{next}");
     fixture.bench.rt.stop().await;
     assert!(frames.next().await.is_none());
 }

@@ -4,14 +4,18 @@
 //! they leave.
 
 mod admin;
+mod bench;
 mod body;
 mod cluster;
 mod codec;
 mod dashboard;
 mod error;
+mod events;
 #[cfg(test)]
 mod exchange_tests;
+mod guard;
 mod multipart;
+mod origin;
 mod records;
 mod reply;
 #[cfg(test)]
@@ -34,11 +38,13 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
+use crate::access::Access;
 use crate::net::crowd::{Crowd, Place};
 use crate::service::Service;
 use crate::{clock, limits};
-use body::{BodyBounds, Upload};
+use body::{BodyBounds, Upload, UploadBody};
 use error::HttpError;
+use origin::Origin;
 
 /// While shut, clients are answered with 503: the fault `pause`. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +75,7 @@ struct ClientAddr(SocketAddr);
 struct Context {
     service: Service,
     pause: PauseGate,
+    access: Access,
     /// Orders are taken from other machines too.
     remote_admin: bool,
     /// Who has a stream open.
@@ -134,6 +141,10 @@ fn routes(context: Context) -> BoxedFilter<(Response,)> {
     let with = warp::any().map(move || context.clone()).boxed();
     let api = codec::routes(&with).or(records::routes(&with)).unify().boxed();
     let rest = cluster::routes(&with)
+        .or(events::routes(&with))
+        .unify()
+        .or(bench::routes(&with))
+        .unify()
         .or(admin::routes(&with))
         .unify()
         .or(dashboard::routes(&with))
@@ -152,6 +163,7 @@ fn routes(context: Context) -> BoxedFilter<(Response,)> {
 /// Answers the requests of one connection.
 #[derive(Clone)]
 pub struct ClientService {
+    context: Context,
     routes: BoxedFilter<(Response,)>,
     bounds: BodyBounds,
     client: SocketAddr,
@@ -169,8 +181,8 @@ fn body_bounds() -> BodyBounds {
 }
 
 impl ClientService {
-    fn new(routes: BoxedFilter<(Response,)>, client: SocketAddr) -> Self {
-        Self { routes, bounds: body_bounds(), client }
+    fn new(context: Context, routes: BoxedFilter<(Response,)>, client: SocketAddr) -> Self {
+        Self { context, routes, bounds: body_bounds(), client }
     }
 
     /// # Cancel safety
@@ -190,8 +202,7 @@ impl ClientService {
             None => {
                 request.extensions_mut().insert(ClientAddr(self.client));
                 request.extensions_mut().insert(upload.clone());
-                let Ok(response) = warp::service(self.routes).call(request).await;
-                response
+                self.guarded(request).await
             }
         };
         let headers = response.headers_mut();
@@ -200,6 +211,28 @@ impl ClientService {
         if !upload.discard_rest().await || is_chunked {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        response
+    }
+
+    /// Lets the request pass to its route, if it may.
+    async fn guarded(self, request: Request<UploadBody>) -> Response {
+        let context = self.context.clone();
+        let origin = match guard::origin_of(&self.context, &request) {
+            Ok(origin) => origin,
+            Err(refused) => return context.measured("other", async { Err(refused) }).await,
+        };
+        let is_page = matches!(origin, Origin::Page(_));
+        let mut response = match origin::preflight(&request).filter(|_| is_page) {
+            Some(welcome) => welcome,
+            None => match guard::allow(&context, &request, self.client, is_page) {
+                Ok(()) => {
+                    let Ok(response) = warp::service(self.routes).call(request).await;
+                    response
+                }
+                Err(refused) => context.measured("other", async { Err(refused) }).await,
+            },
+        };
+        origin::expose(&mut response, &origin);
         response
     }
 }
@@ -228,14 +261,16 @@ impl hyper::service::Service<Request<Incoming>> for ClientService {
     }
 }
 
-/// The service of each connection, for [`crate::net::serve::serve`].
-/// Orders are taken from this machine only, unless `remote_admin` is set.
+/// The service of each connection, for [`crate::net::serve::serve`]. Where `access` asks for no
+/// tokens, orders are taken from this machine only, unless `remote_admin` is set.
 pub fn service_for(
     service: Service,
     pause: PauseGate,
+    access: Access,
     remote_admin: bool,
 ) -> impl Fn(SocketAddr) -> ClientService {
     let streams = Crowd::new(limits::STREAMS_MAX, limits::STREAMS_PER_ADDRESS_MAX);
-    let routes = routes(Context { service, pause, remote_admin, streams });
-    move |client| ClientService::new(routes.clone(), client)
+    let context = Context { service, pause, access, remote_admin, streams };
+    let routes = routes(context.clone());
+    move |client| ClientService::new(context.clone(), routes.clone(), client)
 }

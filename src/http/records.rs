@@ -15,7 +15,7 @@ use super::error::HttpError;
 use super::{Answer, ClientAddr, Context, reply};
 use crate::api::codec::{Consistency, RecordView, RecordsResponse};
 use crate::ident::{IdentError, RecordId};
-use crate::limits::{RECORDS_PAGE, RECORDS_PAGE_MAX};
+use crate::limits::{RECORDS_PAGE, RECORDS_PAGE_MAX, SEARCH_BYTES_MAX};
 
 /// A record and its JSON, some 500 bytes each.
 const RECORD_BYTES: u64 = 1024;
@@ -26,6 +26,7 @@ struct PageQuery {
     after: Option<String>,
     limit: Option<usize>,
     consistency: Option<Consistency>,
+    q: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,7 +70,16 @@ async fn page(context: Context, query: PageQuery) -> Answer {
     }
     let consistency = query.consistency.unwrap_or_default();
     let permit = context.service.admit(limit as u64 * RECORD_BYTES)?;
-    let page = context.service.records(after, limit, consistency).await?;
+    let wanted = query.q.as_deref().map(str::trim).filter(|wanted| !wanted.is_empty());
+    let page = match wanted {
+        None => context.service.records(after, limit, consistency).await?,
+        Some(wanted) if wanted.len() > SEARCH_BYTES_MAX => {
+            return Err(HttpError::BadRequest(format!("q has {SEARCH_BYTES_MAX} bytes at most")));
+        }
+        Some(wanted) => {
+            context.service.search(wanted.to_owned(), after, limit, consistency).await?
+        }
+    };
     let answer = serde_json::to_vec(&RecordsResponse {
         records: page.records.into_iter().map(RecordView::from).collect(),
         next: page.next,

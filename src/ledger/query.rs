@@ -127,6 +127,20 @@ pub(super) fn get(
 }
 
 /// The end of the range of keys with `prefix`.
+/// Counts the records one by one, and sees on the way whether each can be read.
+///
+/// # Errors
+/// The store failed or holds what cannot be a record.
+pub fn count(reader: &dyn Reader, generation: u32) -> Result<u64, StoreError> {
+    let from = keys::records(generation);
+    let mut records = 0;
+    each_record(reader, &from, &end_of(&from), &mut |_| {
+        records += 1;
+        ControlFlow::Continue(())
+    })?;
+    Ok(records)
+}
+
 pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
     prefix_end(prefix).expect("our prefixes contain a letter, which is below 255")
 }

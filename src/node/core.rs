@@ -28,7 +28,7 @@ use crate::rt::{ClientRt, RaftRt};
 use crate::service::LedgerOrJournal;
 use crate::service::submit::{self, Submitter};
 use crate::solo::{Drain, Journal, Solo};
-use crate::store::{Disk, Room, Store};
+use crate::store::{Disk, Store, StoreError, Trouble};
 use crate::view::LeaderView;
 
 /// How long the other founders wait for the first one before they form the cluster too.
@@ -126,7 +126,7 @@ impl Core {
 
     /// Mounts what other nodes ask.
     pub fn mount(&self, routes: &mut Routes) {
-        raft::mount(routes, &self.late, &self.contact, &self.verdict);
+        raft::mount(routes, &self.late, &self.contact, &self.verdict, &self.events);
         let views = self.views.subscribe();
         detector::mount(routes, &self.rt, &self.verdict, &views, &self.config.timings);
         formation::mount(routes, &self.mounts, &self.late);
@@ -238,27 +238,50 @@ impl Core {
                 formed.map_err(|error| NodeError::Failed(error.to_string()))??
             }
         };
-        let (consensus, stuck, removed) = self.start_consensus(membership).await?;
+        let started = self.start_consensus(membership).await;
+        let (consensus, stuck, removed) = started.map_err(|error| match error {
+            // What is found here is as much damage as what the database itself finds.
+            NodeError::Raft(raft::StartError::Store(cause)) if cause.is_damage() => {
+                self.in_trouble(&Trouble { cause })
+            }
+            error => error,
+        })?;
         let end = tokio::select! {
             () = stop.cancelled() => Ok(()),
-            () = self.disk.ran_out() => Err(self.disk_full()),
+            trouble = self.disk.failed() => Err(self.in_trouble(&trouble)),
             cause = consensus.failed() => Err(NodeError::Failed(cause)),
             Ok(stalled) = stuck => Err(self.disk_stuck(stalled)),
             Ok(()) = removed => Err(NodeError::Removed { folder: self.config.data_dir.clone() }),
         };
         // Raft may tell first that it failed, and does not tell why.
-        if end.is_err() && self.disk.room() == Room::None { Err(self.disk_full()) } else { end }
+        match self.disk.trouble() {
+            Some(trouble) if end.is_err() => Err(self.in_trouble(&trouble)),
+            _ => end,
+        }
     }
 
-    fn disk_full(&self) -> NodeError {
+    /// Tells others, and says how the node ends.
+    fn in_trouble(&self, trouble: &Trouble) -> NodeError {
+        let (folder, cause) = (self.config.data_dir.clone(), &trouble.cause);
+        let (condition, error) = match cause {
+            StoreError::Full(_) => (Condition::FullDisk, NodeError::DiskFull { folder }),
+            damage if damage.is_damage() => {
+                let cause = damage.to_string();
+                (Condition::DamagedDisk, NodeError::Damaged { folder, cause })
+            }
+            other => {
+                let cause = other.to_string();
+                (Condition::FailedDisk, NodeError::DiskFailed { folder, cause })
+            }
+        };
         // The last that clients and the others may hear of this node for a while.
-        let condition = Condition::FullDisk;
         if self.health.set(condition).is_some() {
             let (node, condition) = (self.config.id.clone(), condition.to_string());
             self.events
                 .emit(self.views.borrow().term, Change::ConditionChanged { node, condition });
+            tracing::error!(cause = %error, "this node steps aside");
         }
-        NodeError::DiskFull { folder: self.config.data_dir.clone() }
+        error
     }
 
     /// The second value hears when the disk is stuck for too long, the third when an operator

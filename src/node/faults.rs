@@ -8,11 +8,11 @@ use std::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::{mpsc, watch};
 
-use super::{Restart, hand_over, members};
+use super::{Restart, hand_over, members, passed_on};
 use crate::api::cluster::{Direction, FailRequest, FaultAction};
 use crate::config::PeerConfig;
 use crate::http::PauseGate;
-use crate::ident::{NodeName, Term};
+use crate::ident::NodeName;
 use crate::net::gate::{Gate, Target};
 use crate::observe::events::{Change, Events};
 use crate::peer::link::Links;
@@ -66,9 +66,23 @@ pub async fn operate(
     links: Links,
 ) {
     while let Some(OperateJob { operation, reply }) = jobs.recv().await {
+        if let Some((node, order)) = passed_on::for_another(&operation, faults.events.reporter()) {
+            let target = faults.neighbours.target(&node);
+            let links = links.clone();
+            // Apart, so that a node that does not answer keeps no other order waiting.
+            links.rt().clone().spawn_until_stop("order", async move {
+                let done = match target {
+                    Ok(target) => passed_on::pass_on(&target, &order, &links).await,
+                    Err(error) => Err(error),
+                };
+                // The operator may have hung up; what he asked for is done all the same.
+                let _ = reply.send(done);
+            });
+            continue;
+        }
         let result = match &operation {
             Operation::Fail(request) => faults.fail(request).map(Into::into),
-            Operation::Restore => {
+            Operation::Restore(_) => {
                 faults.restore();
                 tracing::warn!("restored: serving clients and peers again");
                 Ok("serving clients and peers again".to_owned().into())
@@ -95,6 +109,11 @@ impl Faults {
         self.gate.open();
         self.pause.open();
         self.disk.restore();
+        self.tell(Change::Restored { node: self.events.reporter().clone() });
+    }
+
+    fn tell(&self, change: Change) {
+        self.events.emit(self.neighbours.views.borrow().term, change);
     }
 
     fn fail(&self, request: &FailRequest) -> Result<String, OperateError> {
@@ -116,19 +135,19 @@ impl Faults {
             }
             FaultAction::Pause => {
                 self.pause.shut();
-                end_later(request.duration_ms, self.pause.clone(), PauseGate::open);
+                self.end_later(request.duration_ms, self.pause.clone(), PauseGate::open);
                 "answering clients with 503 until restored".into()
             }
             FaultAction::Isolate => self.isolate(request)?,
             FaultAction::DiskStall => {
                 self.disk.stall();
-                end_later(request.duration_ms, self.disk.clone(), Disk::restore);
+                self.end_later(request.duration_ms, self.disk.clone(), Disk::restore);
                 "the database's writes hang until restored".into()
             }
             FaultAction::DiskSlow => {
                 let ms = request.delay_ms.unwrap_or(SLOW_DEFAULT_MS);
                 self.disk.slow_down(Duration::from_millis(bounded("a delay", ms)?));
-                end_later(request.duration_ms, self.disk.clone(), Disk::restore);
+                self.end_later(request.duration_ms, self.disk.clone(), Disk::restore);
                 format!("each write of the database takes {ms} ms longer until restored")
             }
             FaultAction::DiskFull => {
@@ -139,15 +158,36 @@ impl Faults {
             FaultAction::Term => "stopping, to be started again".into(),
             FaultAction::Deafen => {
                 self.gate.deafen();
-                end_later(request.duration_ms, self.gate.clone(), Gate::open);
+                self.end_later(request.duration_ms, self.gate.clone(), Gate::open);
                 "refusing new connections of peers until restored".into()
             }
         };
         let action = request.action.to_string();
         tracing::warn!(cause = %action, "failing on purpose, as an operator asked");
-        let change = Change::Fault { node: self.events.reporter().clone(), action };
-        self.events.emit(Term(0), change);
+        self.tell(Change::Fault { node: self.events.reporter().clone(), action });
         Ok(done)
+    }
+
+    /// Ends a fault by itself after `ms`, if a time was given.
+    fn end_later<G: Send + 'static>(
+        &self,
+        ms: Option<u64>,
+        gate: G,
+        open: impl FnOnce(&G) + Send + 'static,
+    ) {
+        let Some(ms) = ms else { return };
+        let (events, views) = (self.events.clone(), self.neighbours.views.clone());
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "a timer that may outlive nothing: it ends with the runtime"
+        )]
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            open(&gate);
+            tracing::warn!("the fault is over");
+            let term = views.borrow().term;
+            events.emit(term, Change::Restored { node: events.reporter().clone() });
+        });
     }
 
     fn isolate(&self, request: &FailRequest) -> Result<String, OperateError> {
@@ -161,7 +201,7 @@ impl Faults {
             let names: Vec<&str> = request.peers.iter().map(NodeName::as_str).collect();
             names.join(", ")
         };
-        end_later(request.duration_ms, self.gate.clone(), Gate::open);
+        self.end_later(request.duration_ms, self.gate.clone(), Gate::open);
         let way = match direction {
             Direction::In => "incoming traffic of",
             Direction::Out => "outgoing traffic to",
@@ -176,20 +216,6 @@ fn bounded(what: &str, ms: u64) -> Result<u64, OperateError> {
         return Ok(ms);
     }
     Err(OperateError::Refused(format!("{what} may last {FAULT_MS_MAX} ms at the most")))
-}
-
-/// Ends a fault by itself after `ms`, if a time was given.
-fn end_later<G: Send + 'static>(ms: Option<u64>, gate: G, open: impl FnOnce(&G) + Send + 'static) {
-    let Some(ms) = ms else { return };
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a timer that may outlive nothing: it ends with the runtime"
-    )]
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(ms)).await;
-        open(&gate);
-        tracing::warn!("the fault is over");
-    });
 }
 
 /// A stopped process cannot wake itself: another one, of this same binary, does.

@@ -92,7 +92,7 @@ fn done(handed: &HandedOver) -> Done {
         term: term.0,
         took_ms: clock::millis(*took),
     };
-    Done { sentence, transfer: Some(transfer) }
+    Done { sentence, transfer: Some(transfer), by: None }
 }
 
 fn tell(events: &Events, handed: &HandedOver, cause: &str) {

@@ -29,11 +29,18 @@ pub async fn report(
                 Change::MembershipChanged { voters: voters(&view), learners: learners.collect() };
             events.emit(view.term, change);
         }
+        for gone in before.members.iter().filter(|known| !has(&view, &known.name)) {
+            events.emit(view.term, Change::Removed { node: gone.name.clone() });
+        }
         before = view;
         if views.changed().await.is_err() {
             return;
         }
     }
+}
+
+fn has(view: &LeaderView, name: &NodeName) -> bool {
+    view.members.iter().any(|member| member.name == *name)
 }
 
 fn voters(view: &LeaderView) -> Vec<NodeName> {
@@ -60,6 +67,9 @@ fn leader_changed(before: &LeaderView, view: &LeaderView, events: &Events, metri
     }
     if leader.is_some() {
         metrics.raft_leader_changes_total.inc();
+    }
+    if before.i_lead() && !view.i_lead() {
+        events.emit(view.term, Change::SteppedDown { node: events.reporter().clone() });
     }
     events.emit(view.term, Change::LeaderChanged { leader });
 }

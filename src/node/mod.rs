@@ -5,9 +5,11 @@ mod again;
 mod core;
 mod faults;
 mod hand_over;
+mod heal;
 mod leadership;
 mod members;
 mod order;
+mod passed_on;
 pub mod recover;
 mod runtimes;
 mod self_watch;
@@ -24,18 +26,20 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::core::Core;
 
+use crate::access::{Access, AccessError};
 use crate::clock;
 use crate::config::ServeConfig;
-use crate::datadir::{DataDir, DataDirError};
+use crate::datadir::{DataDir, DataDirError, FORMAT_CHECKED};
 use crate::formation::FormationError;
 use crate::http::PauseGate;
 use crate::limits;
 use crate::net::serve::ServeLimits;
 use crate::net::{self, ListenError, Reserved, TcpListener};
+use crate::observe::warnings::Warnings;
 use crate::peer::routes::Routes;
 use crate::pool::Pool;
 use crate::raft;
-use crate::rt;
+use crate::rt::{self, ClientRt};
 use crate::service::operate::Operator;
 use crate::service::{About, RequestStats, Service, ServiceParts};
 use crate::stego;
@@ -52,6 +56,8 @@ const CLOSE_POLL: Duration = Duration::from_millis(1);
 const LED_MAX: Duration = Duration::from_millis(300);
 /// Between two looks at the free space.
 const ROOM_EVERY: Duration = Duration::from_millis(100);
+/// Between two looks at the file of tokens.
+const TOKENS_EVERY: Duration = Duration::from_millis(500);
 /// How long tasks for clients may take to end when the node stops. Longer than the port may.
 const CLIENTS_MAX: Duration = Duration::from_secs(7);
 
@@ -62,6 +68,8 @@ pub enum NodeError {
     DataDir(#[from] DataDirError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Access(#[from] AccessError),
     #[error("{}: {cause}", folder.display())]
     Store { folder: std::path::PathBuf, cause: StoreError },
     #[error("{}: the journal of records acknowledged alone: {cause}", folder.display())]
@@ -86,6 +94,28 @@ pub enum NodeError {
     /// The disk took no more. What reached it is unknown until the database is opened anew.
     #[error("{}: no space left on the disk; free some, and start the node again", folder.display())]
     DiskFull { folder: std::path::PathBuf },
+    /// A write failed, or a sync did. What reached the disk is unknown, and no second attempt
+    /// would tell.
+    #[error(
+        "{}: {cause}; this node acknowledges nothing any more and ends. See the kernel's log, mend \
+         the disk, and start the node again; where the disk is lost, start it with an empty data \
+         folder, and it joins its cluster anew", folder.display()
+    )]
+    DiskFailed { folder: std::path::PathBuf, cause: String },
+    /// What it had promised is damaged or gone, and nobody can replace it.
+    #[error(
+        "{folder}: what this node had on stable storage is damaged or lost: {cause}. There are no \
+         other nodes to heal it from, so it does not start, and the folder is as it was. Restore a \
+         backup into an empty folder (stegcluster restore), or keep what can still be read: \
+         stegcluster recover --data-dir {folder} --damage-is-accepted", folder = folder.display()
+    )]
+    Damaged { folder: std::path::PathBuf, cause: String },
+    /// It was damaged too often.
+    #[error(
+        "{}: damaged for the {times}th time ({cause}); this disk, or this machine's memory, is not \
+         to be trusted: replace it, and start the node with an empty data folder", folder.display()
+    )]
+    BadDisk { folder: std::path::PathBuf, times: usize, cause: String },
     /// An operator removed it from its cluster.
     #[error(
         "this node was removed from its cluster (stegcluster members remove); to add it again, \
@@ -101,7 +131,11 @@ impl NodeError {
     /// True where the user can mend it by starting the node differently.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::DataDir(_) | Self::Listen(_) | Self::Store { .. } | Self::Cover { .. } => true,
+            Self::DataDir(_)
+            | Self::Listen(_)
+            | Self::Access(_)
+            | Self::Store { .. }
+            | Self::Cover { .. } => true,
             Self::Journal { .. }
             | Self::Runtime(_)
             | Self::Signals(_)
@@ -109,8 +143,38 @@ impl NodeError {
             | Self::Raft(_)
             | Self::DiskStuck { .. }
             | Self::DiskFull { .. }
+            | Self::DiskFailed { .. }
+            | Self::Damaged { .. }
+            | Self::BadDisk { .. }
             | Self::Removed { .. }
             | Self::Failed(_) => false,
+        }
+    }
+
+    /// True where the disk cannot be written or trusted any more: nothing is handed over or
+    /// waited for.
+    fn is_disk(&self) -> bool {
+        matches!(
+            self,
+            Self::DiskStuck { .. }
+                | Self::DiskFull { .. }
+                | Self::DiskFailed { .. }
+                | Self::Damaged { .. }
+        )
+    }
+
+    /// What was found to be damaged, where it is that.
+    fn damage(&self) -> Option<String> {
+        match self {
+            Self::Damaged { cause, .. } => Some(cause.clone()),
+            Self::Store { cause, folder } if cause.is_damage() => {
+                Some(format!("{}: {cause}", folder.display()))
+            }
+            Self::DataDir(error @ DataDirError::Damaged { .. })
+            | Self::Formation(FormationError::DataDir(error @ DataDirError::Damaged { .. })) => {
+                Some(error.to_string())
+            }
+            _ => None,
         }
     }
 }
@@ -135,6 +199,12 @@ pub fn serve(config: ServeConfig) -> Result<Ended, NodeError> {
     ctrlc::set_handler(move || signalled.cancel())
         .map_err(|error| NodeError::Signals(error.to_string()))?;
     let (disk, restart) = (Disk::default(), Restart::default());
+    if let Some(cause) = marked(&config)
+        && heal::heal(&config, &cause, &stop)? == heal::Healed::Stopped
+    {
+        return Ok(Ended::Stopped);
+    }
+    let (folder, alone) = (config.data_dir.clone(), config.peers.is_empty());
     match run_until(config, &stop, &disk, &restart) {
         Ok(()) if restart.is_asked() => Ok(Ended::ForRestart),
         Ok(()) => Ok(Ended::Stopped),
@@ -145,7 +215,29 @@ pub fn serve(config: ServeConfig) -> Result<Ended, NodeError> {
             }
             Ok(Ended::Stopped)
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            let Some(cause) = error.damage() else { return Err(error) };
+            DataDir::mark_damaged(&folder, &cause)?;
+            if alone {
+                return Err(NodeError::Damaged { folder, cause });
+            }
+            // In another life, as in `again`: threads of this one may still hold the folder.
+            tracing::error!(%cause, "this node is damaged: starting again to heal");
+            tracing::error!(cause = %again::start_again(), "this node cannot start again");
+            Err(NodeError::Damaged { folder, cause })
+        }
+    }
+}
+
+/// What is damaged in the data folder, by its mark or because it shows at once. Whatever else is
+/// wrong shows again when the node starts.
+fn marked(config: &ServeConfig) -> Option<String> {
+    if !config.data_dir.join(crate::datadir::IDENTITY_FILE).exists() {
+        return None;
+    }
+    match DataDir::open(&config.data_dir, &config.id) {
+        Err(error @ DataDirError::Damaged { .. }) => Some(error.to_string()),
+        _ => None,
     }
 }
 
@@ -182,7 +274,7 @@ fn run_until(
         // Whatever waited for the disk would wait for ever.
         runtimes.abandon();
         runtimes::kill_later();
-    } else if matches!(result, Err(NodeError::DiskFull { .. })) {
+    } else if result.as_ref().is_err_and(NodeError::is_disk) {
         // The others should notice at once, and what this database still writes is of no use.
         runtimes.abandon();
     } else {
@@ -224,6 +316,8 @@ struct Node {
     client_port: Reserved,
     pool: Pool,
     cover: Bytes,
+    access: Access,
+    warnings: Warnings,
 }
 
 impl Node {
@@ -237,17 +331,20 @@ impl Node {
         // Ports first: the likeliest mistake, and nothing has been written yet.
         let raft_listener = net::listen(config.raft_listen, "Raft port").await?;
         let client_port = net::reserve(config.listen, "client port").await?;
-        let folder = datadir.store();
-        let watched = disk.clone();
-        let store = runtimes.raft.blocking(move || open_store(folder, watched)).await?;
+        let (opened, watched) = (Arc::clone(&datadir), disk.clone());
+        let store = runtimes.raft.blocking(move || open_store(&opened, watched)).await?;
         let (known, rt) = (config.clone(), runtimes.raft.clone());
         let opening = move || Core::open(&known, rt, store, datadir);
         let mut core = runtimes.raft.blocking(opening).await?;
         core.disk = disk.clone();
+        let warnings = warnings_of(config);
+        let (known, warned) = (config.clone(), warnings.clone());
+        let opening = move || Access::open(known.tokens.as_deref(), &known.data_dir, warned);
+        let access = runtimes.client.blocking(opening).await?;
         let metrics = Arc::clone(&core.metrics);
         let pool = Pool::new(config.codec_threads, limits::POOL_QUEUE_MAX, metrics);
         let runtimes = runtimes.clone();
-        Ok(Self { core, runtimes, raft_listener, client_port, pool, cover })
+        Ok(Self { core, runtimes, raft_listener, client_port, pool, cover, access, warnings })
     }
 
     async fn run(
@@ -265,14 +362,15 @@ impl Node {
             Arc::clone(&core.late),
             (core.contact.clone(), core.verdict.clone(), core.health.clone(), stats.clone()),
             (core.links.clone(), Arc::clone(&core.metrics), pause.clone()),
-            (core.solo.clone(), core.journal.clone()),
+            (core.solo.clone(), core.journal.clone(), self.warnings.clone()),
         );
         let mut routes = Routes::default();
+        let (operator, operations) = Operator::channel(OPERATIONS_MAX);
         core.mount(&mut routes);
+        passed_on::mount(&mut routes, &config.id, &operator);
         status_parts.mount(&mut routes);
         core.rt.spawn_until_stop("status", status_parts.publish(core.events.clone()));
 
-        let (operator, operations) = Operator::channel(OPERATIONS_MAX);
         core.rt.spawn_until_stop(
             "operations",
             faults::operate(
@@ -301,7 +399,7 @@ impl Node {
             result = core.run(stop) => result,
             Ok(error) = not_listening => Err(NodeError::Listen(error)),
         };
-        if !matches!(result, Err(NodeError::DiskStuck { .. } | NodeError::DiskFull { .. })) {
+        if !result.as_ref().is_err_and(NodeError::is_disk) {
             core.hand_over().await;
             tracing::info!("stopping");
             port.cancel();
@@ -342,6 +440,7 @@ impl Node {
             status,
             operator,
             events: self.core.events,
+            traffic: self.core.links.traffic().clone(),
             about: About {
                 settings: config.shared_settings(),
                 data_dir: std::path::absolute(&config.data_dir)
@@ -358,10 +457,24 @@ impl Node {
             drain_max: limits::DRAIN_MAX,
         };
         let stop = client_rt.token().child_token();
+        let access = self.access;
+        client_rt.spawn_until_stop("tokens", keep_tokens(access.clone(), client_rt.clone()));
         tracing::info!(
             node = %config.id, listen = %config.listen, raft_listen = %config.raft_listen,
             "node started"
         );
+        if access.asks_for_tokens() {
+            tracing::info!(
+                "the dashboard is at http://{}/, for whoever has a token",
+                config.advertise
+            );
+        } else {
+            tracing::info!(
+                "the dashboard is at http://{}/; for orders it asks for the token in {}",
+                config.advertise,
+                access.own_path().display()
+            );
+        }
         let (failed, not_listening) = oneshot::channel();
         let (port, stopped, remote_admin) = (self.client_port, stop.clone(), config.remote_admin);
         client_rt.spawn("client port", async move {
@@ -371,7 +484,8 @@ impl Node {
             let _ = tokio::time::timeout(LED_MAX, led).await;
             match port.listen() {
                 Ok(listener) => {
-                    let service_for = crate::http::service_for(service, pause, remote_admin);
+                    let service_for =
+                        crate::http::service_for(service, pause, access, remote_admin);
                     net::serve::serve(listener, None, clients, stopped, service_for).await;
                 }
                 // Nobody hears it where the node is ending already.
@@ -380,6 +494,29 @@ impl Node {
         });
         (stop, not_listening)
     }
+}
+
+/// Reads the operator's tokens again whenever their file changed.
+///
+/// # Cancel safety
+/// Safe: it only waits and reads.
+async fn keep_tokens(access: Access, rt: ClientRt) {
+    loop {
+        tokio::time::sleep(TOKENS_EVERY).await;
+        let looking = access.clone();
+        rt.blocking(move || looking.look()).await;
+    }
+}
+
+/// What an operator should know of how this node is configured.
+fn warnings_of(config: &ServeConfig) -> Warnings {
+    let warnings = Warnings::default();
+    if config.remote_admin && config.tokens.is_none() {
+        let sentence = "orders to fail or to hand over are taken from any machine that reaches \
+                        the client port (--remote-admin)";
+        warnings.set("remote_admin", sentence.to_owned());
+    }
+    warnings
 }
 
 /// Looks for room on a thread of its own, since the question may hang with the disk.
@@ -398,16 +535,49 @@ fn watch_room(
     std::thread::Builder::new().name("disk-room".into()).spawn(look).map(drop)
 }
 
-#[cfg(not(sim))]
-fn open_store(folder: std::path::PathBuf, disk: Disk) -> Result<Arc<dyn Store>, NodeError> {
-    match crate::store::RocksStore::open(&folder) {
-        Ok(store) => Ok(Arc::new(WatchedStore::new(store, disk))),
-        Err(cause) => Err(NodeError::Store { folder, cause }),
+/// Opens the database, and saves into it what can be saved of a damaged one that it replaces.
+fn open_store(datadir: &DataDir, disk: Disk) -> Result<Arc<dyn Store>, NodeError> {
+    let (identity, remains) = (datadir.identity(), datadir.remains());
+    for folder in datadir.set_aside() {
+        tracing::warn!(
+            folder = %folder.display(),
+            "what was damaged before is still there; remove it when nobody needs it any more"
+        );
     }
+    let checked = identity.format >= FORMAT_CHECKED;
+    if checked {
+        disk.seal_values();
+    }
+    // A node that came back in a damaged one's place begins with nothing.
+    let was_there = identity.cluster_uuid.is_some() && remains.is_none();
+    let store = open_database(&datadir.store(), disk, was_there, was_there && checked)
+        .map_err(|cause| NodeError::Store { folder: datadir.store(), cause })?;
+    if let Some(remains) = remains {
+        heal::save_journal(&remains, &*store);
+        datadir.healed()?;
+    }
+    Ok(store)
+}
+
+#[cfg(not(sim))]
+fn open_database(
+    folder: &std::path::Path,
+    disk: Disk,
+    store: bool,
+    guard: bool,
+) -> Result<Arc<dyn Store>, StoreError> {
+    let expected = crate::store::Expected { store, guard };
+    let store = crate::store::RocksStore::open_expected(folder, expected)?;
+    Ok(Arc::new(WatchedStore::new(store, disk)))
 }
 
 /// A simulation gives [`Core`] the stores of its own disks.
 #[cfg(sim)]
-fn open_store(_folder: std::path::PathBuf, disk: Disk) -> Result<Arc<dyn Store>, NodeError> {
+fn open_database(
+    _folder: &std::path::Path,
+    disk: Disk,
+    _store: bool,
+    _guard: bool,
+) -> Result<Arc<dyn Store>, StoreError> {
     Ok(Arc::new(WatchedStore::new(crate::store::MemoryStore::default(), disk)))
 }

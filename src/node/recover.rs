@@ -14,7 +14,7 @@ use super::NodeError;
 use crate::datadir::{self, DataDir, Identity};
 use crate::formation;
 use crate::ident::ClusterUuid;
-use crate::raft::recover::{Survey, rewrite, survey};
+use crate::raft::recover::{Survey, recount, rewrite, survey};
 use crate::store::{Durability, Store, StoreError};
 use crate::view::Member;
 
@@ -45,6 +45,11 @@ pub enum RecoverError {
     NoMember { node: String },
     #[error("{node} is a cluster of one already; start it")]
     Alone { node: String },
+    #[error(
+        "{}: too little can be read to go on with ({cause}); restore a backup into an empty folder",
+        folder.display()
+    )]
+    Hopeless { folder: PathBuf, cause: StoreError },
     #[error("the folder cannot be copied to {}: {cause}", to.display())]
     Backup { to: PathBuf, cause: io::Error },
     #[error(transparent)]
@@ -102,6 +107,35 @@ impl Survivor {
     }
 }
 
+/// Makes a node that starts out of a damaged folder, with what can still be read: a cluster of its
+/// own, since it cannot know what it had promised to others. The folder is copied to `backup`
+/// first.
+///
+/// # Errors
+/// The disk failed, or too little can be read.
+pub fn repair(path: &Path, backup: &Path) -> Result<Recovered, RecoverError> {
+    let identity = DataDir::peek(path).map_err(NodeError::from)?;
+    let identity = identity.ok_or_else(|| RecoverError::NoNode(path.to_owned()))?;
+    let datadir = DataDir::open_marked(path, &identity.node).map_err(NodeError::from)?;
+    let node = identity.node.to_string();
+    if identity.cluster_uuid.is_none() {
+        return Err(RecoverError::NoCluster { node });
+    }
+    copy(path, backup).map_err(|cause| RecoverError::Backup { to: backup.to_owned(), cause })?;
+    let hopeless = |cause| RecoverError::Hopeless { folder: path.to_owned(), cause };
+    let store = open(&datadir.store(), Access::Repair).map_err(hopeless)?;
+    let found = survey(&*store).map_err(hopeless)?;
+    let me = found.members.iter().find(|member| Some(member.raft_id) == identity.raft_id);
+    let me = Member { voter: true, ..me.ok_or(RecoverError::NoMember { node })?.clone() };
+    let cluster = formation::refound(&datadir, &me).map_err(NodeError::from)?;
+    let write = |batch| store.write(batch, Durability::Synced);
+    recount(&*store).and_then(write).map_err(hopeless)?;
+    rewrite(&*store, &me).and_then(write).map_err(hopeless)?;
+    datadir.healed().map_err(NodeError::from)?;
+    let survey = survey(&*store).map_err(hopeless)?;
+    Ok(Recovered { cluster, backup: backup.to_owned(), survey })
+}
+
 fn read(folder: &Path) -> Result<Survey, StoreError> {
     survey(&*open(folder, Access::Read)?)
 }
@@ -110,15 +144,20 @@ fn read(folder: &Path) -> Result<Survey, StoreError> {
 enum Access {
     Read,
     Write,
+    /// What can be read, of a damaged one.
+    Repair,
 }
 
 #[cfg(not(sim))]
 fn open(folder: &Path, access: Access) -> Result<Box<dyn Store>, StoreError> {
-    use crate::store::RocksStore;
-    Ok(Box::new(match access {
+    use crate::store::{Disk, Expected, RocksStore, WatchedStore};
+    let store = match access {
         Access::Read => RocksStore::open_read_only(folder)?,
-        Access::Write => RocksStore::open(folder)?,
-    }))
+        Access::Write => RocksStore::open_expected(folder, Expected { store: true, guard: false })?,
+        Access::Repair => RocksStore::repair(folder)?,
+    };
+    // Values may carry checksums. What is written here has none, which every version reads.
+    Ok(Box::new(WatchedStore::new(store, Disk::default())))
 }
 
 /// A simulated node's disk lives only as long as its simulation.

@@ -127,6 +127,8 @@ impl Watch {
                 "this node: full disk: free some space; without any it ends, and starts again when \
                  there is some"
             ),
+            // Set by `core` when the node ends, and never found here.
+            Condition::FailedDisk | Condition::DamagedDisk => {}
             Condition::NoQuorum => tracing::warn!(
                 limit_ms = clock::millis(self.limits.quorum),
                 "this leader has no quorum: it answers writes and reads with 503"

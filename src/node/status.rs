@@ -10,15 +10,16 @@ use futures_util::stream::FuturesUnordered;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use tokio::sync::watch;
 
-use crate::api::cluster::{ClusterStatus, Mode, NodeStatus, Role, split_addr};
+use crate::api::cluster::{Access, ClusterStatus, Mode, NodeStatus, Role, split_addr};
 use crate::clock;
 use crate::config::ServeConfig;
 use crate::detector::introspect::{Condition, Health};
 use crate::detector::{Contact, Opinion, Verdict};
 use crate::http::PauseGate;
-use crate::ident::NodeName;
+use crate::ident::{NodeName, RaftId, Term};
 use crate::observe::events::{Change, Events};
 use crate::observe::metrics::Metrics;
+use crate::observe::warnings::Warnings;
 use crate::peer::PeerError;
 use crate::peer::link::{Lane, Links};
 use crate::peer::routes::{Admit, Routes};
@@ -57,6 +58,15 @@ struct Usage {
     mem_pct: f64,
 }
 
+/// Who leads, and since when this node knows.
+#[derive(Debug, Clone, Copy)]
+struct Led {
+    leader: RaftId,
+    term: Term,
+    /// Milliseconds since the Unix epoch.
+    since_ms: u64,
+}
+
 /// Everything the status is made of. Cheap to clone.
 #[derive(Clone)]
 pub struct StatusParts {
@@ -74,6 +84,8 @@ pub struct StatusParts {
     journal: Journal,
     started: clock::Instant,
     usage: Arc<Mutex<Usage>>,
+    led: Arc<Mutex<Option<Led>>>,
+    warnings: Warnings,
     published: watch::Sender<Arc<ClusterStatus>>,
 }
 
@@ -84,7 +96,7 @@ impl StatusParts {
         late: LateConsensus,
         (contact, verdict, health, stats): (Contact, Verdict, Health, RequestStats),
         (links, metrics, pause): (Links, Arc<Metrics>, PauseGate),
-        (solo, journal): (Solo, Journal),
+        (solo, journal, warnings): (Solo, Journal, Warnings),
     ) -> (Self, watch::Receiver<Arc<ClusterStatus>>) {
         let (published, statuses) = watch::channel(Arc::default());
         let parts = Self {
@@ -102,6 +114,8 @@ impl StatusParts {
             journal,
             started: clock::now(),
             usage: Arc::default(),
+            led: Arc::default(),
+            warnings,
             published,
         };
         let own = parts.own();
@@ -167,7 +181,10 @@ impl StatusParts {
                 }
             };
             if due {
-                for (name, (_, addr)) in self.others() {
+                let others = self.others();
+                let names = others.iter().map(|(name, (_, addr))| (addr.clone(), name.clone()));
+                self.links.traffic().set_names(names.collect());
+                for (name, (_, addr)) in others {
                     if asked.insert(name.clone()) {
                         asking.push(self.ask(name, addr, heard));
                     }
@@ -305,8 +322,14 @@ impl StatusParts {
             NodeStatus::unknown(config.id.clone(), &config.advertise, &config.raft_advertise);
         own.mode = self.mode(consensus, &view);
         let condition = self.health.condition();
-        let disk_well =
-            !matches!(condition, Condition::SlowDisk | Condition::StuckDisk | Condition::FullDisk);
+        let disk_well = match condition {
+            Condition::Well | Condition::NoQuorum => true,
+            Condition::SlowDisk
+            | Condition::StuckDisk
+            | Condition::FullDisk
+            | Condition::FailedDisk
+            | Condition::DamagedDisk => false,
+        };
         own.healthy = own.mode != Mode::Faulted && disk_well;
         own.condition = condition.to_string();
         if let Some(consensus) = consensus {
@@ -369,10 +392,22 @@ impl StatusParts {
             term: view.term.0,
             leader_id: leader.map(|leader| leader.name.clone()),
             leader_address: leader.map(|leader| leader.http_addr.clone()),
+            leader_since_ms: self.led_since(leader.map(|leader| leader.raft_id), view.term),
             quorum,
             can_lose: if quorum { u32::try_from(spare).unwrap_or(u32::MAX) } else { 0 },
+            warnings: self.warnings.list(),
+            access: if self.config.tokens.is_some() { Access::Tokens } else { Access::Open },
             nodes,
         }
+    }
+
+    fn led_since(&self, leader: Option<RaftId>, term: Term) -> Option<u64> {
+        let leader = leader?;
+        let mut led = self.led.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = led.filter(|led| (led.leader, led.term) == (leader, term));
+        let now = known.unwrap_or_else(|| Led { leader, term, since_ms: clock::unix_ms() });
+        *led = Some(now);
+        Some(now.since_ms)
     }
 
     fn has_quorum(&self, view: &LeaderView) -> bool {

@@ -22,6 +22,7 @@ use crate::ident::RaftId;
 use crate::limits::{PEER_BODY_BYTES_MAX, PEER_DIAL_MAX, PEER_IDLE_MAX};
 use crate::net::dial::{self, Body, DialError};
 use crate::net::gate::{Gate, Peer, Way};
+use crate::observe::traffic::{Kind, Outcome, PeerCounts, Traffic};
 use crate::rt::RaftRt;
 
 /// What a connection is for. Messages of one lane may wait for each other, those of
@@ -36,6 +37,9 @@ pub enum Lane {
     Service,
     Probe,
     Watch,
+    /// An operator's order to another node. It passes the gate of faults on purpose, since it may
+    /// be what ends them.
+    Order,
 }
 
 /// Connections that wait for their next message, by address and lane.
@@ -48,11 +52,12 @@ pub struct Links {
     sender: Sender,
     gate: Gate,
     idle: Arc<Mutex<Idle>>,
+    traffic: Traffic,
 }
 
 impl Links {
     pub fn new(rt: RaftRt, sender: Sender, gate: Gate) -> Self {
-        Self { rt, sender, gate, idle: Arc::default() }
+        Self { rt, sender, gate, idle: Arc::default(), traffic: Traffic::default() }
     }
 
     pub fn sender(&self) -> &Sender {
@@ -67,9 +72,16 @@ impl Links {
         &self.gate
     }
 
+    /// What goes out by all ways.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
     /// A way to one peer. Dials only when something is sent.
     pub fn to(&self, addr: impl Into<String>, lane: Lane) -> Link {
-        Link { links: self.clone(), addr: addr.into(), lane, to: None }
+        let addr = addr.into();
+        let counts = self.traffic.peer(&addr);
+        Link { links: self.clone(), addr, lane, to: None, counts }
     }
 
     /// A way to one member: another one at the same address refuses what comes by it.
@@ -105,6 +117,7 @@ pub struct Link {
     addr: String,
     lane: Lane,
     to: Option<RaftId>,
+    counts: PeerCounts,
 }
 
 impl Link {
@@ -114,6 +127,11 @@ impl Link {
 
     pub fn addr(&self) -> &str {
         &self.addr
+    }
+
+    /// Counts a yes: only the room that sent the question can read the answer.
+    pub fn granted(&self, kind: Kind) {
+        self.counts.granted(kind);
     }
 
     /// Sends `message` to `path` and reads the answer, all within `within`.
@@ -138,7 +156,7 @@ impl Link {
             let response = self.send(Method::POST, path, body).await?;
             self.read(response).await
         };
-        self.within(within, exchange).await
+        self.counted(kind_of(self.lane, path), self.within(within, exchange)).await
     }
 
     /// Like [`Link::call`], with a body that streams and headers of the caller's.
@@ -151,11 +169,11 @@ impl Link {
         body: Body,
         within: Duration,
     ) -> Result<A, PeerError> {
-        self.within(within, async {
+        let exchange = async {
             let response = self.send(Method::POST, path, body).await?;
             self.read(response).await
-        })
-        .await
+        };
+        self.counted(kind_of(self.lane, path), self.within(within, exchange)).await
     }
 
     /// Opens a response whose body is held open by the peer for as long as it lives.
@@ -172,6 +190,17 @@ impl Link {
             }
         })
         .await
+    }
+
+    async fn counted<T>(
+        &self,
+        kind: Kind,
+        exchange: impl Future<Output = Result<T, PeerError>>,
+    ) -> Result<T, PeerError> {
+        self.counts.sent(kind);
+        let answer = exchange.await;
+        self.counts.ended(kind, outcome_of(&answer));
+        answer
     }
 
     async fn within<T>(
@@ -193,8 +222,7 @@ impl Link {
         path: &str,
         body: Body,
     ) -> Result<Response<Incoming>, PeerError> {
-        let (gate, peer) = (&self.links.gate, Peer::RaftAddr(&self.addr));
-        gate.passes(peer, Way::Out).await;
+        self.pass_gate(Way::Out).await;
         let mut sender = match self.links.take_idle(&(self.addr.clone(), self.lane)) {
             Some(sender) => sender,
             None => self.dial().await?,
@@ -209,14 +237,20 @@ impl Link {
         self.links.sender.seal(headers, self.to);
         let mut response =
             sender.send_request(request).await.map_err(|error| self.unreachable(error))?;
-        gate.passes(peer, Way::In).await;
+        self.pass_gate(Way::In).await;
         response.extensions_mut().insert(Reusable(Arc::new(Mutex::new(Some(sender)))));
         Ok(response)
     }
 
+    async fn pass_gate(&self, way: Way) {
+        if self.lane != Lane::Order {
+            self.links.gate.passes(Peer::RaftAddr(&self.addr), way).await;
+        }
+    }
+
     async fn dial(&self) -> Result<SendRequest<Body>, PeerError> {
         // A connection needs the peer's answer.
-        self.links.gate.passes(Peer::RaftAddr(&self.addr), Way::In).await;
+        self.pass_gate(Way::In).await;
         dial::http(&self.links.rt, &self.addr, PEER_DIAL_MAX).await.map_err(|error| match error {
             DialError::Refused => PeerError::Refused { peer: self.addr.clone() },
             other => self.unreachable(other),
@@ -255,6 +289,34 @@ impl Link {
 
     fn unreadable(&self, cause: impl std::fmt::Display) -> PeerError {
         PeerError::Unreadable { peer: self.addr.clone(), cause: cause.to_string() }
+    }
+}
+
+/// What watchers of the traffic see. The rooms own the paths; this only tells apart what people
+/// want to tell apart.
+fn kind_of(lane: Lane, path: &str) -> Kind {
+    match (lane, path) {
+        (Lane::Heartbeat, _) => Kind::Heartbeat,
+        (Lane::Probe, _) => Kind::Probe,
+        (Lane::Snapshot, _) => Kind::Snapshot,
+        (_, "/raft/append") => Kind::Append,
+        (_, "/raft/vote") => Kind::Vote,
+        (_, "/raft/pre-vote") => Kind::Prevote,
+        (_, "/raft/transfer") => Kind::Transfer,
+        (_, "/detector/suspect") => Kind::Preround,
+        (Lane::Entries | Lane::Vote | Lane::Service | Lane::Watch | Lane::Order, _) => Kind::Other,
+    }
+}
+
+fn outcome_of<T>(answer: &Result<T, PeerError>) -> Outcome {
+    match answer {
+        Ok(_) => Outcome::Answered,
+        Err(PeerError::Refused { .. } | PeerError::Rejected { .. }) => Outcome::Refused,
+        Err(
+            PeerError::Unreachable { .. }
+            | PeerError::Timeout { .. }
+            | PeerError::Unreadable { .. },
+        ) => Outcome::Lost,
     }
 }
 

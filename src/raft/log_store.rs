@@ -89,6 +89,7 @@ impl LogStore {
         ballots: Ballots,
     ) -> Result<Self, StoreError> {
         let purged: Option<LogId> = load(&*store, PURGED_KEY, "the purge position")?;
+        check(&*store, purged)?;
         let last = match store.last(Column::Log, &key(0), &key(u64::MAX))? {
             Some((_, json)) => Some(decode(&json)?.log_id()),
             None => purged,
@@ -166,6 +167,32 @@ pub(super) fn read_from_disk(
         }
     })?;
     damaged.map_or(Ok(entries), Err)
+}
+
+/// Sees that no entry is missing between the purged ones and the last: a store that forgot one of
+/// them must not be taken for a node's memory.
+fn check(store: &dyn Reader, purged: Option<LogId>) -> Result<(), StoreError> {
+    let mut next = purged.map(|purged| purged.index() + 1);
+    let mut missing = None;
+    store.scan(Column::Log, &key(0), &key(u64::MAX), &mut |found, _| {
+        let index = <[u8; 8]>::try_from(found).map_or(u64::MAX, u64::from_be_bytes);
+        let expected = *next.get_or_insert(index);
+        // Below it are entries whose deletion a power cut undid.
+        if index > expected {
+            missing = Some(expected);
+            return ControlFlow::Break(());
+        }
+        if index == expected {
+            next = Some(index + 1);
+        }
+        ControlFlow::Continue(())
+    })?;
+    match missing {
+        Some(index) => {
+            Err(StoreError::corrupt("the Raft log", format!("entry {index} is missing")))
+        }
+        None => Ok(()),
+    }
 }
 
 impl RaftLogReader<TypeConfig> for LogStore {

@@ -22,6 +22,7 @@ use super::log_store::LogView;
 use super::state_machine::SnapshotData;
 use super::types::{LogId, MemberNode, Snapshot, SnapshotHead, TypeConfig, Vote};
 use crate::ident::{NodeName, RaftId};
+use crate::observe::traffic::Kind;
 use crate::peer::PeerError;
 use crate::peer::link::{Lane, Link, Links, streaming_body};
 
@@ -161,6 +162,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         self.denials.note(&self.name, &rpc, &answer);
         match &answer {
             Ok(answer) if answer.vote_granted => {
+                self.vote.granted(Kind::Vote);
                 tracing::info!(peer = %self.name, term, "received a vote");
             }
             Ok(_) => tracing::info!(peer = %self.name, term, "vote denied"),
@@ -174,8 +176,12 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let answer = self.vote.call(PRE_VOTE, &rpc, option.soft_ttl()).await;
+        let answer: Result<VoteResponse<TypeConfig>, _> =
+            self.vote.call(PRE_VOTE, &rpc, option.soft_ttl()).await;
         self.denials.note(&self.name, &rpc, &answer);
+        if answer.as_ref().is_ok_and(|answer| answer.vote_granted) {
+            self.vote.granted(Kind::Prevote);
+        }
         answer.map_err(rpc_error)
     }
 

@@ -101,6 +101,18 @@ pub fn survey(reader: &dyn Reader) -> Result<Survey, StoreError> {
     })
 }
 
+/// Counts the records of the ledger anew, and sees on the way whether each can be read.
+///
+/// # Errors
+/// The store failed, or some record cannot be read.
+pub fn recount(reader: &dyn Reader) -> Result<Batch, StoreError> {
+    let mut state = LedgerState::load(reader)?;
+    state.count = crate::ledger::query::count(reader, state.generation)?;
+    let mut batch = Batch::default();
+    state.save(&mut batch)?;
+    Ok(batch)
+}
+
 /// The changes that make `me` the only member, with every entry of its log applied. To be
 /// written as one batch, synced. The vote stays: no term is ever forgotten.
 ///

@@ -17,6 +17,7 @@ use super::types::{Snapshot, SnapshotHead, TypeConfig, Vote};
 use crate::detector::{Contact, Verdict};
 use crate::ident::{RaftId, Term};
 use crate::limits::PEER_BODY_READ_MAX;
+use crate::observe::events::{Change, Events};
 use crate::peer::routes::{Admit, PeerResponse, Refusal, Routes, json_response};
 #[cfg(sim)]
 use crate::sim::{
@@ -28,7 +29,13 @@ use crate::sim::{
 pub type LateConsensus = Arc<OnceLock<Consensus>>;
 
 /// Mounts the handlers.
-pub fn mount(routes: &mut Routes, late: &LateConsensus, contact: &Contact, verdict: &Verdict) {
+pub fn mount(
+    routes: &mut Routes,
+    late: &LateConsensus,
+    contact: &Contact,
+    verdict: &Verdict,
+    events: &Events,
+) {
     {
         let (late, contact) = (Arc::clone(late), contact.clone());
         routes.json(APPEND, Admit::Members, move |_, rpc: AppendEntriesRequest<TypeConfig>| {
@@ -42,11 +49,11 @@ pub fn mount(routes: &mut Routes, late: &LateConsensus, contact: &Contact, verdi
         });
     }
     {
-        let (late, verdict) = (Arc::clone(late), verdict.clone());
+        let (late, verdict, events) = (Arc::clone(late), verdict.clone(), events.clone());
         #[cfg(sim)]
         let contact = contact.clone();
         routes.json(VOTE, Admit::Members, move |envelope, mut rpc: VoteRequest<TypeConfig>| {
-            let (late, verdict) = (Arc::clone(&late), verdict.clone());
+            let (late, verdict, events) = (Arc::clone(&late), verdict.clone(), events.clone());
             #[cfg(sim)]
             let heard = contact.clone();
             async move {
@@ -78,6 +85,12 @@ pub fn mount(routes: &mut Routes, late: &LateConsensus, contact: &Contact, verdi
                     peer = %envelope.from, term, granted = answer.vote_granted,
                     "vote requested"
                 );
+                let change = Change::Voted {
+                    node: events.reporter().clone(),
+                    candidate: envelope.from,
+                    granted: answer.vote_granted,
+                };
+                events.emit(Term(term), change);
                 Ok(answer)
             }
         });

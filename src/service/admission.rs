@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ServiceError;
-use crate::limits::{LARGE_FRACTION, LARGE_SHARE};
+use crate::limits::{LARGE_FRACTION, LARGE_PERCENT};
 
 /// Gives out [`Permit`]s.
 #[derive(Debug)]
@@ -86,8 +86,9 @@ impl Permit {
         let large_before = held.large_bytes - shared.large(self.bytes);
         let large = large_before + shared.large(bytes);
         // One alone may have more than the share of all of them.
-        let crowded =
-            shared.is_large(bytes) && large_before > 0 && large > shared.memory_bytes / LARGE_SHARE;
+        let crowded = shared.is_large(bytes)
+            && large_before > 0
+            && large > shared.memory_bytes / 100 * LARGE_PERCENT;
         if bytes > self.bytes && (all > shared.memory_bytes || crowded) {
             return Err(ServiceError::NoMemory { bytes });
         }
@@ -189,11 +190,11 @@ mod tests {
         assert!(matches!(admission.admit(101), Err(ServiceError::NoMemory { .. })));
         assert!(admission.admit(100).is_ok());
         drop(alone);
-        // Several share a half.
+        // Several share three quarters.
         let several: Vec<_> = std::iter::from_fn(|| admission.admit(200).ok()).collect();
-        assert_eq!((several.len(), admission.held().large_bytes), (4, 800));
+        assert_eq!((several.len(), admission.held().large_bytes), (6, 1200));
         let small: Vec<_> = std::iter::from_fn(|| admission.admit(100).ok()).collect();
-        assert_eq!(small.len(), 8);
+        assert_eq!(small.len(), 4);
         drop((several, small));
         assert_eq!(admission.held(), Held::default());
     }

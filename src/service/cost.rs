@@ -92,7 +92,7 @@ pub(super) fn of_embed(
             Method::Lsb | Method::None => 0,
             Method::Spread => 2 * cover.carriers,
             // The map of costs, and the order of all samples while it is dealt.
-            Method::Adaptive => 6 * cover.carriers,
+            Method::Adaptive => 4 * cover.carriers,
         };
     let reporting = if report { 4 * raster } else { 0 };
     let pixels = |share: u64| cover.pixels * share / 16;
@@ -115,6 +115,15 @@ pub(super) fn of_extract(picture: &Appraisal, encrypted: bool) -> Estimate {
     Estimate {
         working_bytes: decoding_bytes(picture) + 5 * picture.carriers + key_bytes(encrypted),
         cost: Cost(BASE.0 + picture.pixels),
+    }
+}
+
+/// Of looking where two pictures differ: both decoded, and the map of a byte a pixel, coded.
+pub(super) fn of_compare(cover: &Appraisal, picture: &Appraisal) -> Estimate {
+    let pixels = cover.pixels + picture.pixels;
+    Estimate {
+        working_bytes: decoding_bytes(cover) + decoding_bytes(picture) + 2 * picture.pixels,
+        cost: Cost(BASE.0 + pixels),
     }
 }
 

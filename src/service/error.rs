@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::BenchError;
 use super::operate::OperateError;
 use super::submit::SubmitError;
 use crate::ident::RecordId;
@@ -47,6 +48,8 @@ pub enum ServiceError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Operate(#[from] OperateError),
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     #[error("this node is stopping")]
     Stopping,
     #[error("this request hit a bug in the service; its log has the place")]

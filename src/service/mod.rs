@@ -8,7 +8,9 @@ mod about;
 mod admission;
 mod alone;
 mod backup;
+mod bench;
 mod commit;
+mod compare;
 mod cost;
 mod dataset;
 mod embed;
@@ -35,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::about::About;
 pub use self::admission::Permit;
 pub use self::alone::LedgerOrJournal;
+pub use self::bench::{Bench, BenchError, BenchNews};
 pub use self::commit::Committed;
 pub use self::embed::{EmbedRequest, Embedded};
 pub use self::error::ServiceError;
@@ -45,6 +48,7 @@ pub use self::stats::RequestStats;
 pub use self::verify::Verified;
 
 use self::admission::Admission;
+use self::bench::Benches;
 use self::cost::Experience;
 use self::dataset::Dataset;
 use self::operate::{Done, Operation, Operator};
@@ -53,6 +57,7 @@ use crate::api::codec::CapacityResponse;
 use crate::ident::NodeName;
 use crate::observe::events::Events;
 use crate::observe::metrics::Metrics;
+use crate::observe::traffic::Traffic;
 use crate::pool::{Cost, Pool, PoolError};
 use crate::record::{Digest, Method};
 use crate::rt::ClientRt;
@@ -82,6 +87,8 @@ pub struct ServiceParts {
     pub status: watch::Receiver<Arc<ClusterStatus>>,
     pub operator: Operator,
     pub events: Events,
+    /// What this node sends to its peers.
+    pub traffic: Traffic,
     pub about: About,
 }
 
@@ -98,6 +105,7 @@ struct Inner {
     experience: Experience,
     dataset: Dataset,
     codec: Arc<Codec>,
+    benches: Benches,
 }
 
 impl Service {
@@ -111,6 +119,7 @@ impl Service {
             admission: Admission::new(limits::REQUESTS_MAX, parts.memory_bytes),
             experience: Experience::default(),
             dataset: Dataset::default(),
+            benches: Benches::default(),
             codec,
             parts,
         };
@@ -219,6 +228,11 @@ impl Service {
         Ok(self.on_codec(cost, job).await??)
     }
 
+    /// The cover that is used when a request brings none, as it was given.
+    pub fn default_cover(&self) -> Bytes {
+        self.parts().default_cover.clone()
+    }
+
     /// The cluster as this node sees it now.
     pub fn status(&self) -> Arc<ClusterStatus> {
         Arc::clone(&self.parts().status.borrow())
@@ -256,6 +270,10 @@ impl Service {
 
     pub fn events(&self) -> &Events {
         &self.parts().events
+    }
+
+    pub fn traffic(&self) -> &Traffic {
+        &self.parts().traffic
     }
 
     pub fn metrics(&self) -> &Metrics {

@@ -2,13 +2,16 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::cluster::{FailRequest, MembersRequest, TransferRequest, Transferred};
+use crate::api::cluster::{
+    FailRequest, MembersRequest, RestoreRequest, TransferRequest, Transferred,
+};
+use crate::ident::NodeName;
 
 /// What an operator may ask of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
     Fail(FailRequest),
-    Restore,
+    Restore(RestoreRequest),
     TransferLeader(TransferRequest),
     Members(MembersRequest),
 }
@@ -20,11 +23,13 @@ pub struct Done {
     pub sentence: String,
     /// The hand-over, where that was asked for.
     pub transfer: Option<Transferred>,
+    /// The node that did it, where it was another one.
+    pub by: Option<NodeName>,
 }
 
 impl From<String> for Done {
     fn from(sentence: String) -> Self {
-        Self { sentence, transfer: None }
+        Self { sentence, transfer: None, by: None }
     }
 }
 

@@ -315,7 +315,9 @@ async fn hopeless(health: &Health, leads: bool, needs_disk: bool) -> Condition {
     let hopeless = |condition: &Condition| match condition {
         // One that is full says so by the write that fails.
         Condition::Well | Condition::SlowDisk | Condition::FullDisk => false,
-        Condition::StuckDisk => leads || needs_disk,
+        Condition::StuckDisk | Condition::FailedDisk | Condition::DamagedDisk => {
+            leads || needs_disk
+        }
         Condition::NoQuorum => leads,
     };
     let found = conditions.wait_for(hopeless).await.map(|condition| *condition);

@@ -16,6 +16,7 @@ use crate::ledger::query::Ledger;
 use crate::ledger::{Command, Outcome};
 use crate::observe::events::Events;
 use crate::observe::metrics::Metrics;
+use crate::observe::traffic::Traffic;
 use crate::pool::Pool;
 use crate::record::{Durability as Recorded, Record};
 use crate::rt::ClientRt;
@@ -40,6 +41,10 @@ impl MemoryLedger {
             return Err(SubmitError::NoQuorum { waited: Duration::ZERO, leader: None });
         }
         Ok(())
+    }
+
+    pub(crate) async fn enter(&self, record: Record) {
+        LedgerAccess::put(self, record, Recorded::Quorum).await.unwrap();
     }
 
     pub(crate) fn records(&self) -> Vec<Record> {
@@ -122,6 +127,7 @@ impl Bench {
             status: status_rx,
             operator,
             events: Events::new(node),
+            traffic: Traffic::default(),
             about: super::About::default(),
         });
         Self { service, ledger, status, _operations: operations, rt, pool }

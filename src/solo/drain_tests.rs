@@ -210,7 +210,7 @@ async fn the_drain_waits_for_the_end_of_solo_and_keeps_ids_and_contents() {
     let cluster = Arc::new(Cluster::default());
     let node = Node::new("n1", &cluster);
     node.solo.set(true);
-    let mut events = node.events.subscribe();
+    let mut events = node.events.subscribe(0).1;
     let draining = tokio::task::JoinSet::from_iter([node.drain().run()]);
     let mut entered = Vec::new();
     for number in 0..600 {
@@ -223,7 +223,7 @@ async fn the_drain_waits_for_the_end_of_solo_and_keeps_ids_and_contents() {
     let mut sizes = node.journal.sizes();
     sizes.wait_for(|size| size.records == 0).await.unwrap();
     assert_eq!(cluster.records(), entered);
-    let told = events.recv().await.unwrap().change;
+    let told = events.recv().await.unwrap().event.change;
     assert!(matches!(told, Change::JournalDrained { records: 600, .. }), "{told:?}");
     drop(draining);
 }
@@ -247,7 +247,7 @@ async fn of_two_embeds_under_one_id_both_are_kept_and_the_second_is_told_of() {
     let (one, two) = (Node::new("n1", &cluster), Node::new("n2", &cluster));
     one.enter("key", "first").await;
     let lost = two.enter("key", "second").await.record;
-    let mut events = two.events.subscribe();
+    let mut events = two.events.subscribe(0).1;
     one.drain().batch().await.unwrap();
     two.drain().batch().await.unwrap();
     let records = cluster.records();
@@ -255,7 +255,7 @@ async fn of_two_embeds_under_one_id_both_are_kept_and_the_second_is_told_of() {
     assert_eq!((records[0].id.as_str(), records[0].stego_sha256), ("key", Digest::of(b"first")));
     assert!(records[1].id.as_str().starts_with("key.conflict-"), "{records:?}");
     assert_eq!(Record { id: lost.id.clone(), ..records[1].clone() }, lost);
-    let Change::RecordConflict { kept_as, .. } = events.recv().await.unwrap().change else {
+    let Change::RecordConflict { kept_as, .. } = events.recv().await.unwrap().event.change else {
         panic!("another event");
     };
     assert_eq!(kept_as, records[1].id);

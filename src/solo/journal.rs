@@ -212,6 +212,31 @@ impl Journal {
     }
 }
 
+/// Copies the entries of `from`, a store that may be damaged, into the journal of `to`. Returns
+/// how many.
+///
+/// # Errors
+/// With how many were copied before: not all could be read, or the disk failed.
+pub fn salvage(from: &dyn Reader, to: &dyn Store) -> Result<u64, (u64, StoreError)> {
+    let mut batch = Batch::default();
+    let (mut records, mut damage) = (0, Ok(()));
+    let scanned =
+        from.scan(Column::Journal, keys::RECORDS, &end_of(keys::RECORDS), &mut |key, json| {
+            match decode(json) {
+                Ok(record) => {
+                    batch.put(Column::Journal, keys::digest(&record.stego_sha256, &record.id), []);
+                    batch.put(Column::Journal, key, json);
+                    records += 1;
+                }
+                // Those behind it may be whole.
+                Err(error) => damage = Err(error),
+            }
+            ControlFlow::Continue(())
+        });
+    to.write(batch, store::Durability::Synced).map_err(|error| (0, error))?;
+    scanned.and(damage).map(|()| records).map_err(|error| (records, error))
+}
+
 fn end_of(prefix: &[u8]) -> Vec<u8> {
     prefix_end(prefix).expect("our prefixes begin with a letter, which is below 255")
 }

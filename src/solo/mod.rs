@@ -22,7 +22,7 @@ use tokio::sync::watch;
 pub use books::Books;
 pub use core::{Core, Rules, Sight, Step};
 pub use drain::{Drain, Sink, SinkError, SinkFuture};
-pub use journal::{Entered, Journal, JournalError, Size};
+pub use journal::{Entered, Journal, JournalError, Size, salvage};
 
 /// Whether this node serves alone. Cheap to clone.
 #[derive(Debug, Clone)]

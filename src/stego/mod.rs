@@ -43,7 +43,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use self::analysis::{analyze, compare};
+pub use self::analysis::{Changes, analyze, changes, compare};
 pub use self::covers::{CoverFile, Covers, CoversReport};
 pub use self::dataset::dataset;
 pub use self::error::StegoError;

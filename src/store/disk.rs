@@ -2,16 +2,20 @@
 //! that a drill asks for. Reads go on under each of these, as they do from the memory of a
 //! machine whose disk hangs or is full.
 //!
-//! A write that found no room ends the use of this store: what reached the disk is unknown, and
-//! the database takes no further write before it is opened anew. So that is noted here, for
-//! `node` to step aside.
+//! A write that failed ends the use of this store, whatever the reason: what reached the disk is
+//! unknown, and a second attempt proves nothing, since the kernel may call pages clean that it
+//! could not write. No further write is let through before the store is opened anew, and what
+//! happened is noted here, for `node` to step aside. So is a read that failed, or met damage.
 
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::sealed::{seal, unseal};
 use super::{Batch, Column, Durability, Pair, Reader, Store, StoreError, Visit};
 use crate::clock::{self, Instant};
 use crate::limits::{DISK_ENOUGH_BYTES, DISK_LOW_BYTES};
@@ -21,6 +25,15 @@ use crate::limits::{DISK_ENOUGH_BYTES, DISK_LOW_BYTES};
 pub struct Disk {
     shared: Arc<(Mutex<Faults>, Condvar)>,
     room: watch::Sender<Room>,
+    trouble: watch::Sender<Option<Trouble>>,
+    /// Values are written with a checksum of their own.
+    seals: Arc<AtomicBool>,
+}
+
+/// What ended the use of a store.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    pub cause: StoreError,
 }
 
 /// Is there room on the disk?
@@ -47,7 +60,12 @@ struct Faults {
 
 impl Default for Disk {
     fn default() -> Self {
-        Self { shared: Arc::default(), room: watch::Sender::new(Room::default()) }
+        Self {
+            shared: Arc::default(),
+            room: watch::Sender::new(Room::default()),
+            trouble: watch::Sender::new(None),
+            seals: Arc::default(),
+        }
     }
 }
 
@@ -97,6 +115,49 @@ impl Disk {
     pub async fn ran_out(&self) {
         // An error would mean that the sender is gone, which `self` holds.
         let _ = self.room.subscribe().wait_for(|room| *room == Room::None).await;
+    }
+
+    /// From now on values are written with a checksum of their own, which version 1 cannot read.
+    pub fn seal_values(&self) {
+        self.seals.store(true, Ordering::Release);
+    }
+
+    /// What ended the use of the store, if anything did.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble.borrow().clone()
+    }
+
+    /// Waits until a write or a read failed, or met damage.
+    ///
+    /// # Cancel safety
+    /// Safe: it only waits.
+    pub async fn failed(&self) -> Trouble {
+        let mut trouble = self.trouble.subscribe();
+        let seen = trouble.wait_for(Option::is_some).await.ok().and_then(|seen| seen.clone());
+        match seen {
+            Some(trouble) => trouble,
+            // The sender is gone, which `self` holds.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The first trouble stays.
+    fn note(&self, cause: &StoreError) {
+        if matches!(cause, StoreError::Full(_)) {
+            self.room.send_replace(Room::None);
+        }
+        self.trouble.send_if_modified(|trouble| {
+            let first = trouble.is_none();
+            if first {
+                *trouble = Some(Trouble { cause: cause.clone() });
+            }
+            first
+        });
+    }
+
+    /// Notes what went wrong with a read.
+    fn noted<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        read.inspect_err(|error| self.note(error))
     }
 
     /// Looks how much room there is at `folder`.
@@ -165,9 +226,19 @@ impl<S: Store> WatchedStore<S> {
     }
 }
 
-impl<S: Store> Reader for WatchedStore<S> {
+/// Reads through `inner`, checks each value, and tells `disk` of damage.
+struct Checked<'a> {
+    inner: &'a dyn Reader,
+    disk: &'a Disk,
+}
+
+impl Reader for Checked<'_> {
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.get(column, key)
+        let read = || match self.inner.get(column, key)? {
+            Some(stored) => Ok(Some(unseal(column, key, &stored)?.to_vec())),
+            None => Ok(None),
+        };
+        self.disk.noted(read())
     }
 
     fn scan(
@@ -177,19 +248,69 @@ impl<S: Store> Reader for WatchedStore<S> {
         to: &[u8],
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
-        self.inner.scan(column, from, to, visit)
+        let mut damage = Ok(());
+        let scanned = self.inner.scan(column, from, to, &mut |key, stored| match unseal(
+            column, key, stored,
+        ) {
+            Ok(value) => visit(key, value),
+            Err(error) => {
+                damage = Err(error);
+                ControlFlow::Break(())
+            }
+        });
+        self.disk.noted(scanned.and(damage))
     }
 
     fn last(&self, column: Column, from: &[u8], to: &[u8]) -> Result<Option<Pair>, StoreError> {
-        self.inner.last(column, from, to)
+        let read = || match self.inner.last(column, from, to)? {
+            Some((key, stored)) => {
+                let value = unseal(column, &key, &stored)?.to_vec();
+                Ok(Some((key, value)))
+            }
+            None => Ok(None),
+        };
+        self.disk.noted(read())
+    }
+}
+
+impl<S: Store> WatchedStore<S> {
+    fn checked(&self) -> Checked<'_> {
+        Checked { inner: &self.inner, disk: &self.disk }
+    }
+}
+
+impl<S: Store> Reader for WatchedStore<S> {
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.checked().get(column, key)
+    }
+
+    fn scan(
+        &self,
+        column: Column,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        self.checked().scan(column, from, to, visit)
+    }
+
+    fn last(&self, column: Column, from: &[u8], to: &[u8]) -> Result<Option<Pair>, StoreError> {
+        self.checked().last(column, from, to)
     }
 }
 
 impl<S: Store> Store for WatchedStore<S> {
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
+        if let Some(Trouble { cause }) = self.disk.trouble() {
+            return Err(cause);
+        }
+        let batch = match self.disk.seals.load(Ordering::Acquire) {
+            true => batch.map_values(seal),
+            false => batch,
+        };
         let written = self.disk.pass().and_then(|()| self.inner.write(batch, durability));
-        if let Err(StoreError::Full(_)) = &written {
-            self.disk.room.send_replace(Room::None);
+        if let Err(error) = &written {
+            self.disk.note(error);
         }
         written
     }
@@ -198,7 +319,7 @@ impl<S: Store> Store for WatchedStore<S> {
         &self,
         read: &mut dyn FnMut(&dyn Reader) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.inner.view(read)
+        self.inner.view(&mut |view| read(&Checked { inner: view, disk: &self.disk }))
     }
 }
 
@@ -268,5 +389,84 @@ mod tests {
         disk.look(folder.path());
         assert_eq!(disk.room(), Room::None, "this store must be opened anew");
         assert!(disk.has_enough(folder.path()), "and may be");
+        let refused = store.write(batch, Durability::Synced).unwrap_err();
+        assert!(matches!(refused, StoreError::Full(_)), "and takes no write: {refused}");
+    }
+
+    /// Fails the first write and none after it, as an fsync may.
+    #[derive(Default)]
+    struct OnceFailing(MemoryStore, AtomicBool);
+
+    impl Reader for OnceFailing {
+        fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+            self.0.get(column, key)
+        }
+
+        fn scan(
+            &self,
+            column: Column,
+            from: &[u8],
+            to: &[u8],
+            visit: &mut Visit<'_>,
+        ) -> Result<(), StoreError> {
+            self.0.scan(column, from, to, visit)
+        }
+
+        fn last(&self, column: Column, from: &[u8], to: &[u8]) -> Result<Option<Pair>, StoreError> {
+            self.0.last(column, from, to)
+        }
+    }
+
+    impl Store for OnceFailing {
+        fn write(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
+            if self.1.swap(true, Ordering::AcqRel) {
+                return self.0.write(batch, durability);
+            }
+            Err(StoreError::Io("fsync: input/output error".into()))
+        }
+
+        fn view(
+            &self,
+            read: &mut dyn FnMut(&dyn Reader) -> Result<(), StoreError>,
+        ) -> Result<(), StoreError> {
+            self.0.view(read)
+        }
+    }
+
+    #[test]
+    fn after_one_failed_fsync_no_write_is_tried_again() {
+        let disk = Disk::default();
+        let store = WatchedStore::new(OnceFailing::default(), disk.clone());
+        let (_, _, batch) = self::store();
+        for _ in 0..3 {
+            assert!(store.write(batch.clone(), Durability::Synced).is_err());
+        }
+        assert_eq!(store.get(Column::Log, b"key").unwrap(), None);
+        assert!(matches!(disk.trouble().unwrap().cause, StoreError::Io(_)));
+    }
+
+    #[test]
+    fn a_changed_value_is_an_error_and_told_however_it_is_read() {
+        type Read = fn(&dyn Reader) -> Result<(), StoreError>;
+        let read: [Read; 3] = [
+            |reader| reader.get(Column::Log, b"key").map(drop),
+            |reader| reader.last(Column::Log, b"a", b"z").map(drop),
+            |reader| reader.scan(Column::Log, b"a", b"z", &mut |_, _| ControlFlow::Continue(())),
+        ];
+        for read in read {
+            let (store, disk, batch) = store();
+            disk.seal_values();
+            store.write(batch, Durability::Synced).unwrap();
+            assert_eq!(store.get(Column::Log, b"key").unwrap().unwrap(), b"value");
+            read(&store).unwrap();
+            assert!(disk.trouble().is_none());
+            let mut stored = store.inner.get(Column::Log, b"key").unwrap().unwrap();
+            *stored.last_mut().unwrap() ^= 4;
+            let mut batch = Batch::default();
+            batch.put(Column::Log, *b"key", stored);
+            store.inner.write(batch, Durability::Synced).unwrap();
+            assert!(matches!(store.view(&mut |view| read(view)), Err(StoreError::Corrupt { .. })));
+            assert!(disk.trouble().unwrap().cause.is_damage());
+        }
     }
 }

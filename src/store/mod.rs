@@ -5,16 +5,21 @@
 //! was not made durable. Begin with the traits.
 
 mod disk;
+#[cfg(not(sim))]
+mod guard;
 mod memory;
 #[cfg(not(sim))]
 mod rocks;
+mod sealed;
+#[cfg(not(sim))]
+mod wal;
 
 use std::ops::ControlFlow;
 
-pub use disk::{Disk, Room, WatchedStore};
+pub use disk::{Disk, Room, Trouble, WatchedStore};
 pub use memory::MemoryStore;
 #[cfg(not(sim))]
-pub use rocks::RocksStore;
+pub use rocks::{Expected, RocksStore};
 
 /// A store failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -28,9 +33,23 @@ pub enum StoreError {
     Locked(String),
     #[error("{what} in the store is damaged: {cause}")]
     Corrupt { what: &'static str, cause: String },
+    /// It can be read, and does not hold what it once held for certain.
+    #[error(
+        "the store holds {found} writes, and {promised} were on stable storage: what came last is \
+         lost"
+    )]
+    Lost { promised: u64, found: u64 },
 }
 
 impl StoreError {
+    /// True where data are damaged or gone, which no second attempt brings back.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } | Self::Lost { .. } => true,
+            Self::Io(_) | Self::Full(_) | Self::Locked(_) => false,
+        }
+    }
+
     /// A value that does not decode.
     pub fn corrupt(what: &'static str, cause: impl std::fmt::Display) -> Self {
         Self::Corrupt { what, cause: cause.to_string() }
@@ -41,9 +60,10 @@ impl From<StoreError> for std::io::Error {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Full(_) => Self::new(std::io::ErrorKind::StorageFull, error),
-            StoreError::Io(_) | StoreError::Locked(_) | StoreError::Corrupt { .. } => {
-                Self::other(error)
-            }
+            StoreError::Io(_)
+            | StoreError::Locked(_)
+            | StoreError::Corrupt { .. }
+            | StoreError::Lost { .. } => Self::other(error),
         }
     }
 }
@@ -131,6 +151,16 @@ impl Batch {
 
     pub fn len(&self) -> usize {
         self.writes.len()
+    }
+
+    /// The same changes with each value as `change` makes it of column, key and value.
+    fn map_values(mut self, change: impl Fn(Column, &[u8], &[u8]) -> Vec<u8>) -> Self {
+        for write in &mut self.writes {
+            if let Write::Put { column, key, value } = write {
+                *value = change(*column, key, value);
+            }
+        }
+        self
     }
 
     fn into_writes(self) -> Vec<Write> {
@@ -264,6 +294,101 @@ mod tests {
         drop(store);
         let store = RocksStore::open(folder.path()).unwrap();
         assert_eq!(keys(&store, b"a", b"z"), [b"c"]);
+    }
+
+    fn put(store: &dyn Store, key: &str, durability: Durability) {
+        let mut batch = Batch::default();
+        batch.put(Column::Log, key, [b'v'; 100]);
+        store.write(batch, durability).unwrap();
+    }
+
+    /// The files of a store that was killed, by whether something was synced last.
+    fn killed(folder: &std::path::Path, last: Durability) -> std::path::PathBuf {
+        let running = folder.join("store");
+        let store = RocksStore::open(&running).unwrap();
+        (0..20).for_each(|number| put(&store, &format!("{number:02}"), Durability::Synced));
+        put(&store, "20", last);
+        // What a copy shows is what a kill leaves.
+        let copy = folder.join("copy");
+        std::fs::create_dir(&copy).unwrap();
+        for entry in std::fs::read_dir(&running).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+        }
+        std::fs::copy(guard::path_of(&running), guard::path_of(&copy)).unwrap();
+        copy
+    }
+
+    fn log_of(folder: &std::path::Path) -> std::path::PathBuf {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.extension().is_some_and(|e| e == "log")).max().unwrap()
+    }
+
+    #[test]
+    fn an_end_torn_off_is_a_loss_only_where_it_was_synced() {
+        for (last, lost) in [(Durability::Buffered, false), (Durability::Synced, true)] {
+            let folder = tempfile::tempdir().unwrap();
+            let copy = killed(folder.path(), last);
+            let log = log_of(&copy);
+            let bytes = std::fs::read(&log).unwrap();
+            std::fs::write(&log, &bytes[..bytes.len() - 30]).unwrap();
+            match RocksStore::open(&copy) {
+                Ok(store) => {
+                    assert!(!lost);
+                    assert_eq!(keys(&store, b"0", b"9").len(), 20);
+                }
+                Err(StoreError::Lost { promised, found }) => assert!(lost && found < promised),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn no_flipped_bit_in_the_log_goes_unseen() {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = killed(folder.path(), Durability::Synced);
+        let (log, guard) = (log_of(&copy), guard::path_of(&copy));
+        let names: Vec<_> =
+            std::fs::read_dir(&copy).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let bytes = std::fs::read(&log).unwrap();
+        let before: Vec<_> = names.iter().map(|name| std::fs::read(name).unwrap()).collect();
+        let guarded = std::fs::read(&guard).unwrap();
+        for at in (0..bytes.len()).step_by(37) {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << (at % 8);
+            std::fs::remove_dir_all(&copy).unwrap();
+            std::fs::create_dir(&copy).unwrap();
+            names
+                .iter()
+                .zip(&before)
+                .for_each(|(name, bytes)| std::fs::write(name, bytes).unwrap());
+            std::fs::write(&guard, &guarded).unwrap();
+            std::fs::write(&log, flipped).unwrap();
+            match RocksStore::open(&copy) {
+                // A bit of what is no record: a filler, or what the database tolerates.
+                Ok(store) => assert_eq!(keys(&store, b"0", b"9").len(), 21, "byte {at}"),
+                Err(error) => assert!(error.is_damage(), "byte {at}: {error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_store_that_should_be_there_is_not_created() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let expected = Expected { store: true, guard: false };
+        let refused = RocksStore::open_expected(&path, expected).err().unwrap();
+        assert!(refused.is_damage(), "{refused}");
+        drop(RocksStore::open(&path).unwrap());
+        std::fs::remove_file(path.join("CURRENT")).unwrap();
+        for expected in [expected, Expected::default()] {
+            let refused = RocksStore::open_expected(&path, expected).err().unwrap();
+            assert!(refused.is_damage(), "{refused}");
+        }
+        std::fs::remove_file(guard::path_of(&path)).unwrap();
+        let expected = Expected { store: true, guard: true };
+        let refused = RocksStore::open_expected(&path, expected).err().unwrap();
+        assert!(refused.to_string().contains("store.guard is missing"), "{refused}");
     }
 
     #[test]

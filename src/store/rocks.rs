@@ -1,18 +1,31 @@
 //! The store on RocksDB; the only file that names it.
 //!
 //! All columns share one write-ahead log, so a synced write makes every earlier
-//! write durable too, whatever its column, and recovery yields a prefix of the
-//! writes (`kPointInTimeRecovery`). Blocks and log records carry checksums.
+//! write durable too, whatever its column. Blocks and log records carry checksums.
+//!
+//! Recovery is strict. RocksDB's default, `kPointInTimeRecovery`, ends the log at whatever it
+//! cannot read, and so drops without a word what was acknowledged behind a flipped bit: a vote, for
+//! instance, which would then be given twice. Here a bad checksum anywhere refuses the store, and
+//! only an end in the middle of a record is taken for a torn tail
+//! (`kTolerateCorruptedTailRecords` without recycled logs). `wal` brings every tail that a power
+//! cut may leave into that form, and `guard` knows how far the log reached for certain. Files that
+//! the manifest should name are held against it (`track_and_verify_wals_in_manifest`).
+//!
+//! What is recovered is written to a new file and synced before the store opens
+//! (`avoid_flush_during_recovery` is off): after an fsync that failed, the kernel's cache shows
+//! bytes that are not on the disk, and a log that was read from it proves nothing.
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRecoveryMode, Direction,
     IteratorMode, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions,
 };
 
-use super::{Batch, Column, Durability, Pair, Reader, Store, StoreError, Visit, Write};
+use super::guard::{self, Guard};
+use super::{Batch, Column, Durability, Pair, Reader, Store, StoreError, Visit, Write, wal};
 
 /// Shared by all columns; records are small and mostly read soon after they are written.
 const BLOCK_CACHE_BYTES: usize = 16 * 1024 * 1024;
@@ -23,7 +36,12 @@ const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 impl From<rocksdb::Error> for StoreError {
     fn from(error: rocksdb::Error) -> Self {
         match error.kind() {
-            rocksdb::ErrorKind::Corruption => Self::corrupt("a block", error),
+            rocksdb::ErrorKind::Corruption => Self::corrupt("the database", error),
+            // A file that the manifest names, or the manifest itself, is gone.
+            _ if error.as_ref().contains("No such file") => Self::corrupt("the database", error),
+            rocksdb::ErrorKind::InvalidArgument if error.as_ref().contains(GONE) => {
+                Self::corrupt("the database", error)
+            }
             _ if error.as_ref().contains("lock") && error.as_ref().contains("LOCK") => {
                 Self::Locked(error.into_string())
             }
@@ -36,19 +54,67 @@ impl From<rocksdb::Error> for StoreError {
     }
 }
 
+/// RocksDB's own words where it should find a database and finds none.
+const GONE: &str = "does not exist";
+
+/// What the caller knows to have been there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// The store: where it is not there it is lost, and not created.
+    pub store: bool,
+    /// Its guard, which stores of version 1 do not have.
+    pub guard: bool,
+}
+
 /// See the module.
 pub struct RocksStore {
     db: DB,
+    /// Held while anything is written, so that the number of writes is known when one is synced.
+    /// RocksDB makes writers wait for each other anyhow. `None` where it is open for reading.
+    guard: Option<Mutex<Guard>>,
 }
 
 impl RocksStore {
     /// Opens the store in `folder`, creating it if it is not there.
     ///
     /// # Errors
-    /// Locked by another process, unreadable, or damaged.
+    /// Locked by another process, unreadable, damaged, or not all there.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let (options, columns) = Self::options();
-        Ok(Self { db: DB::open_cf_descriptors(&options, folder, columns)? })
+        Self::open_expected(folder, Expected::default())
+    }
+
+    /// Opens the store in `folder`, and creates it only where none is expected.
+    ///
+    /// # Errors
+    /// As for [`Self::open`], and where what is expected is not there.
+    pub fn open_expected(folder: &Path, expected: Expected) -> Result<Self, StoreError> {
+        let guard_path = guard::path_of(folder);
+        let promise = guard::read(&guard_path)?;
+        if expected.guard && promise.is_none() {
+            let cause = format!("{} is missing", guard_path.display());
+            return Err(StoreError::corrupt("the store's guard", cause));
+        }
+        if promise.as_ref().is_none_or(guard::Promise::may_be_older) {
+            let cut = wal::cut(folder);
+            let failed = |error| StoreError::Io(format!("{}: {error}", folder.display()));
+            if let Some((log, bytes)) = cut.map_err(failed)? {
+                tracing::warn!(
+                    file = %log.display(), bytes,
+                    "a power cut tore the end of the log, which was never synced; it is cut there"
+                );
+            }
+        }
+        wal::check(folder)?;
+        let create = !expected.store && promise.is_none();
+        let (options, columns) =
+            Self::options(create, DBRecoveryMode::TolerateCorruptedTailRecords);
+        let db = DB::open_cf_descriptors(&options, folder, columns)?;
+        let found = db.latest_sequence_number();
+        if let Some(promise) = promise.filter(|promise| promise.writes > found) {
+            return Err(StoreError::Lost { promised: promise.writes, found });
+        }
+        let guard = Guard::open(&guard_path, found)?;
+        Ok(Self { db, guard: Some(Mutex::new(guard)) })
     }
 
     /// Opens the store in `folder` for reading, and leaves it as it is.
@@ -56,17 +122,58 @@ impl RocksStore {
     /// # Errors
     /// Not there, unreadable, or damaged.
     pub fn open_read_only(folder: &Path) -> Result<Self, StoreError> {
-        let (options, columns) = Self::options();
-        // The write-ahead log is read too, and not taken for a process that runs.
-        let db = DB::open_cf_descriptors_read_only(&options, folder, columns, false)?;
-        Ok(Self { db })
+        Self::read_only(folder, DBRecoveryMode::TolerateCorruptedTailRecords)
     }
 
-    fn options() -> (Options, [ColumnFamilyDescriptor; Column::ALL.len()]) {
+    /// The same for a store that is known to be damaged: what can be read of its log is.
+    ///
+    /// # Errors
+    /// Not there, unreadable, or damaged beyond that.
+    pub fn open_remains(folder: &Path) -> Result<Self, StoreError> {
+        Self::read_only(folder, DBRecoveryMode::SkipAnyCorruptedRecord)
+    }
+
+    fn read_only(folder: &Path, mode: DBRecoveryMode) -> Result<Self, StoreError> {
+        let (mut options, columns) = Self::options(false, mode);
+        // What is written meanwhile may be missing from a manifest that was read before.
+        options.set_track_and_verify_wals_in_manifest(false);
+        // The write-ahead log is read too, and not taken for a process that runs.
+        let db = DB::open_cf_descriptors_read_only(&options, folder, columns, false)?;
+        Ok(Self { db, guard: None })
+    }
+
+    /// Makes a damaged store one that opens, of what can be read. Its guard begins anew.
+    ///
+    /// # Errors
+    /// The disk failed, or nothing can be made of it.
+    pub fn repair(folder: &Path) -> Result<Self, StoreError> {
+        let (options, columns) = Self::options(false, DBRecoveryMode::SkipAnyCorruptedRecord);
+        if DB::open_cf_descriptors(&options, folder, columns).is_err() {
+            DB::repair(&options, folder)?;
+        }
+        let (options, columns) = Self::options(false, DBRecoveryMode::TolerateCorruptedTailRecords);
+        let db = DB::open_cf_descriptors(&options, folder, columns)?;
+        let guard = Guard::anew(&guard::path_of(folder), db.latest_sequence_number())?;
+        Ok(Self { db, guard: Some(Mutex::new(guard)) })
+    }
+
+    /// Compactions and flushes that failed since the store was opened. The database tries some
+    /// again by itself; of the others the next write is told.
+    pub fn background_errors(&self) -> u64 {
+        // `None` and an error would mean that RocksDB does not know its own property.
+        let count = self.db.property_int_value(rocksdb::properties::BACKGROUND_ERRORS);
+        count.ok().flatten().unwrap_or(0)
+    }
+
+    fn options(
+        create: bool,
+        mode: DBRecoveryMode,
+    ) -> (Options, [ColumnFamilyDescriptor; Column::ALL.len()]) {
         let mut options = Options::default();
-        options.create_if_missing(true);
-        options.create_missing_column_families(true);
-        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        options.create_if_missing(create);
+        options.create_missing_column_families(create);
+        options.set_wal_recovery_mode(mode);
+        options.set_track_and_verify_wals_in_manifest(true);
         options.set_max_total_wal_size(WAL_BYTES_MAX);
         // Two cores are typical: one background thread each for flush and compaction.
         options.set_max_background_jobs(2);
@@ -186,8 +293,16 @@ impl Store for RocksStore {
             }
         }
         let mut options = WriteOptions::default();
+        let Some(guard) = &self.guard else {
+            return Err(StoreError::Io("this store is open for reading only".into()));
+        };
         options.set_sync(durability == Durability::Synced);
-        Ok(self.db.write_opt(raw, &options)?)
+        let guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
+        self.db.write_opt(raw, &options)?;
+        match durability {
+            Durability::Synced => guard.note(self.db.latest_sequence_number()),
+            Durability::Buffered => Ok(()),
+        }
     }
 
     fn view(

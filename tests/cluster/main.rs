@@ -5,7 +5,10 @@
 //! processes whose timings count.
 
 mod bench;
+mod bench_in_a_node;
 mod deposed;
+#[cfg(target_os = "linux")]
+mod disks;
 mod drills;
 mod failover;
 mod formation;
@@ -19,9 +22,12 @@ mod mistakes;
 #[cfg(target_os = "linux")]
 mod netns;
 mod operate;
+mod orders;
 mod partition;
 mod pictures;
 mod silent;
 mod snapshots;
 mod solo;
 mod support;
+mod tokens;
+mod watching;

@@ -70,6 +70,7 @@ pub fn poll<T>(within: Duration, mut look: impl FnMut() -> Option<T>) -> Option<
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
+    pub headers: http::HeaderMap,
     pub body: Vec<u8>,
 }
 
@@ -82,6 +83,11 @@ impl Reply {
 
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> T {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Empty where it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     pub fn text(&self) -> String {
@@ -104,8 +110,9 @@ fn agent(answer_max: Duration) -> ureq::Agent {
 fn read(response: Result<http::Response<ureq::Body>, ureq::Error>) -> Result<Reply, String> {
     let mut response = response.map_err(|error| error.to_string())?;
     let status = response.status().as_u16();
+    let headers = response.headers().clone();
     let body = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec();
-    Ok(Reply { status, body: body.map_err(|error| error.to_string())? })
+    Ok(Reply { status, headers, body: body.map_err(|error| error.to_string())? })
 }
 
 /// A client of one node. An error is a request without an answer.
@@ -113,16 +120,32 @@ fn read(response: Result<http::Response<ureq::Body>, ureq::Error>) -> Result<Rep
 pub struct Client {
     agent: ureq::Agent,
     base: String,
+    /// The header that goes along with each request.
+    authorization: Option<String>,
 }
 
 impl Client {
     pub fn new(ip: &str, http_port: u16) -> Self {
-        Self { agent: agent(ANSWER_MAX), base: format!("http://{ip}:{http_port}") }
+        let base = format!("http://{ip}:{http_port}");
+        Self { agent: agent(ANSWER_MAX), base, authorization: None }
     }
 
     /// The same with less patience.
     pub fn hasty(&self, answer_max: Duration) -> Self {
-        Self { agent: agent(answer_max), base: self.base.clone() }
+        Self { agent: agent(answer_max), ..self.clone() }
+    }
+
+    /// The same with a token.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { authorization: Some(format!("Bearer {token}")), ..self.clone() }
+    }
+
+    pub fn without_token(&self) -> Self {
+        Self { authorization: None, ..self.clone() }
+    }
+
+    fn own_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.authorization.iter().map(|token| ("authorization", token.as_str()))
     }
 
     /// Makes the node fail on purpose; `request` is the body of `/admin/fail`.
@@ -138,13 +161,35 @@ impl Client {
     }
 
     pub fn get(&self, path: &str) -> Result<Reply, String> {
-        read(self.agent.get(format!("{}{path}", self.base)).call())
+        self.ask("GET", path, &[])
+    }
+
+    /// Without a body, by any method.
+    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Reply, String> {
+        let mut request =
+            http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in headers.iter().copied().chain(self.own_headers()) {
+            request = request.header(name, value);
+        }
+        read(self.agent.run(request.body(()).expect("a request")))
+    }
+
+    /// A body that is read as it comes, for as long as it comes.
+    pub fn stream(&self, path: &str, headers: &[(&str, &str)]) -> ureq::BodyReader<'static> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let mut request = request.config().timeout_global(None).build();
+        for (name, value) in headers.iter().copied().chain(self.own_headers()) {
+            request = request.header(name, value);
+        }
+        let response = request.call().expect("a stream begins");
+        assert_eq!(response.status(), 200, "{path}");
+        response.into_body().into_reader()
     }
 
     pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Reply, String> {
         let mut request = self.agent.post(format!("{}{path}", self.base));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+        for (name, value) in headers.iter().copied().chain(self.own_headers()) {
+            request = request.header(name, value);
         }
         read(request.send(body))
     }
@@ -201,6 +246,9 @@ impl Client {
     }
 }
 
+/// Of a process's environment.
+pub type Variable = (&'static str, PathBuf);
+
 /// A process that is killed when the test is over.
 #[derive(Debug)]
 pub struct Process(Child);
@@ -208,7 +256,7 @@ pub struct Process(Child);
 impl Process {
     /// Runs the binary with both outputs appended to `log`, in network namespace `netns` if
     /// there is one.
-    pub fn start(args: &[String], log: &Path, netns: Option<&str>) -> Self {
+    pub fn start(args: &[String], log: &Path, netns: Option<&str>, env: &[Variable]) -> Self {
         let log = File::options().create(true).append(true).open(log).expect("log opens");
         let errors = log.try_clone().expect("log opens twice");
         let mut command = match netns {
@@ -216,6 +264,7 @@ impl Process {
             // It becomes the binary itself, so that signals reach that.
             Some(netns) => clean("ip", &["netns", "exec", netns, BINARY], args),
         };
+        command.envs(env.iter().map(|(name, value)| (name, value)));
         let child = command.stdout(log).stderr(errors).spawn().expect("binary starts");
         Self(child)
     }
@@ -283,6 +332,8 @@ pub struct Node {
     pub raft_port: u16,
     pub client: Client,
     pub data_dir: PathBuf,
+    /// Added to the environment in which it starts.
+    pub env: Vec<Variable>,
     log: PathBuf,
     process: Option<Process>,
 }
@@ -329,7 +380,7 @@ impl Node {
 pub struct Cluster {
     pub nodes: Vec<Node>,
     settings: Vec<String>,
-    _folder: TempDir,
+    folder: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -353,13 +404,14 @@ impl Cluster {
                 client: Client::new(&host.ip, http_port),
                 data_dir: folder.path().join(&name),
                 log: folder.path().join(format!("{name}.log")),
+                env: Vec::new(),
                 name,
                 process: None,
             }
         };
         let nodes = hosts.iter().zip(1..).map(node).collect();
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
-        Self { nodes, settings, _folder: folder, _turn: turn }
+        Self { nodes, settings, folder: folder, _turn: turn }
     }
 
     /// `size` nodes, formed.
@@ -398,7 +450,20 @@ impl Cluster {
         let node = &mut self.nodes[index];
         assert!(!node.runs(), "{} runs already", node.name);
         let netns = node.host.netns.as_deref();
-        node.process = Some(Process::start(&args, &node.log, netns));
+        node.process = Some(Process::start(&args, &node.log, netns, &node.env));
+    }
+
+    /// A folder that is deleted with the cluster.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Sees that a node that was killed, or ended, is not counted as running.
+    pub fn gone(&mut self, index: usize, within: Duration) -> Option<i32> {
+        let process = self.nodes[index].process.as_mut()?;
+        let status = process.exit(within)?;
+        self.nodes[index].process = None;
+        Some(status.code().unwrap_or(-1))
     }
 
     /// As by `kill -9`.

@@ -12,7 +12,7 @@ use crate::lexer::{Kind, Token, tokens, without_tests};
 const LAYERS: &[&[&str]] = &[
     &["api", "clock", "ident", "limits", "observe", "record", "sim", "view"],
     &["rt"],
-    &["config", "datadir", "net", "plot", "pool", "stego", "store"],
+    &["access", "config", "datadir", "net", "plot", "pool", "stego", "store"],
     &["client", "ledger", "peer"],
     &["detector", "fleet", "load", "solo"],
     &["drill", "raft"],

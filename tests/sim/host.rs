@@ -100,6 +100,7 @@ impl Host {
             codec_threads: 1,
             remote_admin: false,
             memory_mib: 256,
+            tokens: None,
             cover_cache_mib: 0,
             connections_max: 4096,
             connections_per_client_max: 4096,

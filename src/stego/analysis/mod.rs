@@ -14,7 +14,7 @@ mod tests;
 mod verdict;
 mod ws;
 
-pub use self::quality::compare;
+pub use self::quality::{Changes, changes, compare};
 
 use self::plane::Plane;
 use super::cover::{Picture, Source};

@@ -2,6 +2,7 @@
 
 use super::super::cover::{Picture, Shape, Source};
 use super::super::error::StegoError;
+use super::super::png::{self, Png};
 use super::estimates;
 use crate::api::analysis::{Quality, Verdict};
 
@@ -46,6 +47,49 @@ pub(crate) fn quality(cover: &Picture, stego: &Picture, payload_bits: u64) -> Qu
         after,
         advice,
     }
+}
+
+/// Where two pictures differ.
+#[derive(Debug)]
+pub struct Changes {
+    /// Grey, of the pictures' size: each pixel is the greatest step of its colour samples, 255 at
+    /// most.
+    pub map: Png,
+    /// How many colour samples differ.
+    pub samples: u64,
+    /// As in [`Quality`].
+    pub psnr_db: Option<f64>,
+}
+
+/// Where `stego` differs from `cover`, which is turned upright first, as an embed does. `None`
+/// where they have not the same shape.
+///
+/// # Errors
+/// What is wrong with either picture.
+pub fn changes(cover: &[u8], stego: &[u8]) -> Result<Option<Changes>, StegoError> {
+    let cover = Source::open(cover)?.decode_upright()?;
+    let stego = Source::open(stego)?.decode()?;
+    if cover.shape != stego.shape {
+        return Ok(None);
+    }
+    let shape = cover.shape;
+    let difference = Difference::between(&cover, &stego);
+    let pixels = cover.raster.chunks_exact(shape.pixel_bytes());
+    let pairs = pixels.zip(stego.raster.chunks_exact(shape.pixel_bytes()));
+    let raster = pairs.map(|(before, after)| greatest_step(&shape, before, after)).collect();
+    let grey = Shape { colours: 1, alpha: false, sample_bytes: 1, ..shape };
+    let map = png::encode(Picture { shape: grey, raster });
+    Ok(Some(Changes { map, samples: difference.changed, psnr_db: difference.psnr_db(&shape) }))
+}
+
+/// Between the colour samples of two pixels; 255 at most.
+fn greatest_step(shape: &Shape, before: &[u8], after: &[u8]) -> u8 {
+    let depth = usize::from(shape.sample_bytes);
+    let colour_bytes = usize::from(shape.colours) * depth;
+    let samples = before[..colour_bytes].chunks_exact(depth);
+    let pairs = samples.zip(after[..colour_bytes].chunks_exact(depth));
+    let steps = pairs.map(|(before, after)| value(before).abs_diff(value(after)));
+    u8::try_from(steps.max().unwrap_or(0)).unwrap_or(u8::MAX)
 }
 
 /// Over the colour samples.

@@ -129,13 +129,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__backup)
-            opts="-o -f -h --servers --out --force --stale --help"
+            opts="-o -f -h --servers --token-file --out --force --stale --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -155,13 +159,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__bench)
-            opts="-h --servers --local --keep --clients --reqs --rate --duration --warm-up --mode --verify --cover --secret --secret-bytes --method --bits --passphrase-file --seed --json --plot --hdr-out --csv --help compare"
+            opts="-h --servers --token-file --local --keep --clients --reqs --rate --duration --warm-up --mode --verify --cover --secret --secret-bytes --method --bits --passphrase-file --seed --json --plot --hdr-out --csv --help compare"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -259,13 +267,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__capacity)
-            opts="-h --servers --offline --cover --passphrase --json --help"
+            opts="-h --servers --token-file --offline --cover --passphrase --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -281,13 +293,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__doctor)
-            opts="-h --servers --id --peers --config --listen --raft-listen --data-dir --timeout-ms --json --help"
+            opts="-h --servers --token-file --id --peers --config --listen --raft-listen --data-dir --timeout-ms --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -327,13 +343,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__embed)
-            opts="-o -f -h --servers --offline --out --force --cover --method --bits --passphrase-file --id --keep-metadata --report --json --help"
+            opts="-o -f -h --servers --token-file --offline --out --force --cover --method --bits --passphrase-file --id --keep-metadata --report --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -373,13 +393,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__extract)
-            opts="-o -f -h --servers --offline --out --force --passphrase-file --json --help"
+            opts="-o -f -h --servers --token-file --offline --out --force --passphrase-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -403,13 +427,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__failover__subcmd__drill)
-            opts="-h --servers --local --keep --iterations --rounds --faults --clients --load --pace-ms --secret-bytes --seed --restart-cmd --slo --max-first-commit-ms --max-client-gap-ms --max-rejoin-ms --max-view-ms --json --plot --html --evidence --help"
+            opts="-h --servers --token-file --local --keep --iterations --rounds --faults --clients --load --pace-ms --secret-bytes --seed --restart-cmd --slo --max-first-commit-ms --max-client-gap-ms --max-rejoin-ms --max-view-ms --json --plot --html --evidence --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -497,13 +525,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__kill__subcmd__leader)
-            opts="-h --servers --signal --wait --stop-ms --json --timeout-ms --help"
+            opts="-h --servers --token-file --signal --wait --stop-ms --json --timeout-ms --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -541,13 +573,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__members__subcmd__add)
-            opts="-h --servers --timeout-s --help"
+            opts="-h --servers --token-file --timeout-s --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -563,13 +599,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__members__subcmd__list)
-            opts="-h --servers --json --help"
+            opts="-h --servers --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -581,13 +621,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__members__subcmd__promote)
-            opts="-h --servers --timeout-s --help"
+            opts="-h --servers --token-file --timeout-s --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -603,13 +647,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__members__subcmd__remove)
-            opts="-h --servers --timeout-s --help"
+            opts="-h --servers --token-file --timeout-s --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -625,13 +673,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__members__subcmd__replace)
-            opts="-h --servers --timeout-s --help"
+            opts="-h --servers --token-file --timeout-s --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -661,13 +713,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__records__subcmd__export)
-            opts="-o -f -h --servers --out --force --after --stale --help"
+            opts="-o -f -h --servers --token-file --out --force --after --stale --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -691,13 +747,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__records__subcmd__get)
-            opts="-h --servers --json --help"
+            opts="-h --servers --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -709,13 +769,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__records__subcmd__list)
-            opts="-h --servers --limit --all --after --stale --json --help"
+            opts="-h --servers --token-file --limit --all --after --stale --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -757,13 +821,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__restore)
-            opts="-h --servers --dry-run --json --help"
+            opts="-h --servers --token-file --dry-run --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -775,7 +843,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__serve)
-            opts="-h --id --peers --config --listen --raft-listen --data-dir --cover --solo-after --timings --supervise --remote-admin --codec-threads --cover-cache-mib --log-format --log --set --print-config --supervised --help"
+            opts="-h --id --peers --config --listen --raft-listen --data-dir --cover --solo-after --timings --supervise --remote-admin --tokens --codec-threads --cover-cache-mib --log-format --log --set --print-config --supervised --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -817,7 +885,15 @@ _stegcluster() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --tokens)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --codec-threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory-mib)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -845,13 +921,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__status)
-            opts="-w -h --servers --watch --interval-ms --json --timeout-ms --help"
+            opts="-w -h --servers --token-file --watch --interval-ms --json --timeout-ms --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -871,13 +951,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__transfer__subcmd__leader)
-            opts="-h --servers --to --json --help"
+            opts="-h --servers --token-file --to --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -897,13 +981,17 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__verify)
-            opts="-h --servers --json --help"
+            opts="-h --servers --token-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -52,8 +52,10 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l data-d
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l cover -d 'The picture used when a request brings none [default: a built-in photograph]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l solo-after -d 'How long without a quorum until the node serves alone, or `never` [default: 5s]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l timings -d 'Where all timings begin: lan, or wan for nodes far apart [default: lan]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l tokens -d 'Ask for tokens: a file with ROLE NAME TOKEN a line, where ROLE is read, embed or admin; it is read again when it changes' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l codec-threads -d 'Threads that embed and extract [default: one for each core]' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l cover-cache-mib -d 'Memory for covers seen before, in MiB; 0 keeps none [default: 256]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l memory-mib -d 'Memory of the node, in MiB; requests beyond their share of it are turned away [default: a quarter of the machine\'s, from 512 to 1024]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l cover-cache-mib -d 'Of it for covers seen before, in MiB; 0 keeps none [default: 256, or a quarter of it]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log-format -d 'How log lines are written: text or json [default: text]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log -d 'What is logged: a level such as info, or tracing directives [default: info]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l set -d 'Any setting of cluster.yaml by its key, such as timings.probe_misses=4' -r
@@ -63,12 +65,14 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l print-
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l supervised -d 'The node below `--supervise`'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -l interval-ms -d 'With --watch: milliseconds between two looks' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -l timeout-ms -d 'Milliseconds to wait for each server' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -s w -l watch -d 'Keep showing it, until q or Ctrl-C is pressed'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -l json -d 'Print JSON instead of the table'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l id -d 'The node of this machine [default: n1]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l peers -d 'All nodes by client address, as for serve' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l config -d 'The cluster.yaml of this machine [default: ./cluster.yaml, if it is there]' -r -F
@@ -79,6 +83,7 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l timeo
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -l json -d 'Print JSON instead of text'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand kill-leader" -l signal -d 'How the leader is lost: kill (SIGKILL), term (SIGTERM) or stop (SIGSTOP)' -r -f -a "kill\t''
 term\t''
 stop\t''"
@@ -94,18 +99,23 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and not
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and not __fish_seen_subcommand_from list add remove promote replace" -f -a "promote" -d 'Make a learner a voter, where it did not become one by itself'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and not __fish_seen_subcommand_from list add remove promote replace" -f -a "replace" -d 'Add a new node, then remove an old one: there are never fewer voters than before'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from list" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from list" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from list" -l json -d 'Print JSON instead of a table'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from add" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from add" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from add" -l timeout-s -d 'Seconds to wait until it is a voter' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from remove" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from remove" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from remove" -l timeout-s -d 'Seconds to wait until it is done' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from promote" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from promote" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from promote" -l timeout-s -d 'Seconds to wait until it is done' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from promote" -s h -l help -d 'Print help'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from replace" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from replace" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from replace" -l timeout-s -d 'Seconds to wait for each of the two' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __fish_seen_subcommand_from replace" -s h -l help -d 'Print help'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -l data-dir -d 'The survivor\'s data folder; of several survivors, that of the one with the newest log' -r -F
@@ -114,10 +124,12 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -l majo
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -l dry-run -d 'Only say what would be done, and end with 0 if it could be'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l to -d 'The node that shall lead [default: the one whose log is most current]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l json -d 'Write a report as JSON to this file, `-` for standard output' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l servers -d 'Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l local -d 'Start this many nodes on this machine instead, in a temporary folder' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l clients -d 'Clients that ask at the same time; with --rate, at most [default: 20; 256 with --rate]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l reqs -d 'Requests of each client [default: 200, or as many as --duration allows]' -r
@@ -137,12 +149,14 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not _
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l hdr-out -d 'Also write the whole latency distribution, as HdrHistogram does (.hgrm, in ms)' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l csv -d 'Also write a row for each second, as comma-separated values' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l keep -d 'Leave the temporary folder of own nodes, with their logs, and say where it is'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l no-retry -d 'Make each request once: what a node turns away, or does not answer, has failed'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -l verify -d 'Read each result back through another node, and compare; not part of the latency'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and not __fish_seen_subcommand_from compare" -f -a "compare" -d 'Say what changed between two runs, and whether by more than noise'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and __fish_seen_subcommand_from compare" -l json -d 'Print the comparison as JSON'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand bench; and __fish_seen_subcommand_from compare" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l servers -d 'Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l local -d 'Start this many nodes on this machine instead, in a temporary folder' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l iterations -d 'Faults to inflict' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l rounds -d 'Inflict each fault this many times, instead of --iterations' -r
@@ -164,6 +178,7 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" 
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -l keep -d 'Leave the temporary folder of own nodes, with their logs, and say where it is'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand failover-drill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -s o -l out -d 'Where to write the picture (a PNG); `-` is standard output. For several secrets a folder that is there, in which each picture is called like its secret, with .png behind' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l cover -d 'The picture to hide it in; the node\'s own if not given' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l method -d 'lsb (in the lowest bits, in order; fastest), spread (all over the picture, by key) or adaptive (where the picture\'s texture hides it best); by default adaptive with a passphrase and lsb without' -r
@@ -177,6 +192,7 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l report
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -l json -d 'Print the answer as JSON, without the picture'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand embed" -s h -l help -d 'Print help'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -s o -l out -d 'Where to write the file; `-` is standard output. For several pictures a folder that is there, in which each file is called like its picture, without .png' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l passphrase-file -d 'Decrypt with the passphrase on the first line of this file' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l offline -d 'Work in this process, without a server; nothing is entered in a ledger'
@@ -184,12 +200,14 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -s f -l
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -l json -d 'Print the answer as JSON, without the file'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand extract" -s h -l help -d 'Print help'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l cover -d 'The picture; the node\'s own if not given. `-` is standard input, patterns such as \'*.jpg\' are looked up' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l offline -d 'Work in this process, without a server; nothing is entered in a ledger'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l passphrase -d 'For a secret with a passphrase'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -l json -d 'Print JSON instead of a table'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand capacity" -s h -l help -d 'Print help'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand verify" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand verify" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand verify" -l json -d 'Print one line of JSON for each picture'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get export" -s h -l help -d 'Print help'
@@ -197,6 +215,7 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get export" -f -a "get" -d 'Show one record'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and not __fish_seen_subcommand_from list get export" -f -a "export" -d 'Write every record as a line of JSON'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l limit -d 'Most records to list' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l after -d 'Begin after this id' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l all -d 'List every record'
@@ -204,20 +223,24 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __f
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -l json -d 'Print JSON instead of a table'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from get" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from get" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from get" -l json -d 'Print JSON instead of a table'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from export" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from export" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from export" -s o -l out -d 'Where to write' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from export" -l after -d 'Begin after this id' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from export" -s f -l force -d 'Overwrite what is there'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from export" -l stale -d 'Whatever the first node that answers has, also without a quorum'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand records; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand backup" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand backup" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand backup" -s o -l out -d 'Where to write it' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand backup" -s f -l force -d 'Overwrite what is there'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand backup" -l stale -d 'Whatever the first node that answers has, also without a quorum'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand backup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand restore" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand restore" -l token-file -d 'Send the token on the first line of this file, where nodes run with --tokens; without it, the token in STEGCLUSTER_TOKEN, if there is one' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand restore" -l dry-run -d 'Only check the file'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand restore" -l json -d 'Print JSON instead of a sentence'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'

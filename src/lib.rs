@@ -25,6 +25,7 @@ pub mod pool;
 pub mod rt;
 pub mod stego;
 pub mod store;
+pub mod trust;
 
 // What the log means, and how nodes and clients speak.
 pub mod client;

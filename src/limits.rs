@@ -106,6 +106,9 @@ pub const PEER_BUFFER_BYTES: usize = 512 * 1024;
 /// A client must finish its request head within this, and begin its next request, or is
 /// disconnected.
 pub const HEADER_READ_MAX: Duration = Duration::from_secs(10);
+/// How long a caller may take to show who it is, before its first request. Two round trips, and a
+/// few milliseconds of arithmetic.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(3);
 /// A client must deliver a request body within this. Beyond it: 408.
 pub const BODY_READ_MAX: Duration = Duration::from_secs(60);
 /// And at least at this pace. Below it: 408.

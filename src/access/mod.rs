@@ -173,7 +173,7 @@ impl Access {
         let path = file.path.display();
         match read(&file.path) {
             Ok(book) => {
-                tracing::info!("tokens {path}: read again, {} tokens", book.tokens.len());
+                tracing::info!("tokens {path}: changed, and read again");
                 warn_of_mode(&file.path, &book, &self.inner.warnings);
                 *file.book.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
             }

@@ -41,10 +41,6 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Compares with every token, each in constant time, so that the time tells nothing of how
     /// near a guess is. What is compared are digests, of which a guesser cannot choose the bytes.
     pub fn role_of(&self, digest: &[u8; 32]) -> Option<Role> {

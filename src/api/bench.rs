@@ -70,7 +70,7 @@ pub struct BenchTick {
     /// Since the load began.
     pub ok: u64,
     pub failed: u64,
-    /// Successes a second since the last tick.
+    /// Successes a second in the last 250 ms.
     pub rps: f64,
     /// Latencies of the successes since the last tick, in milliseconds.
     pub p50_ms: Option<f64>,

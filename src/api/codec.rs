@@ -74,8 +74,8 @@ pub struct EmbedResponse {
     pub quality: Option<Quality>,
 }
 
-/// Answer to `POST /api/extract`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Answer to `POST /api/extract`. `Debug` does not show the secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtractResponse {
     pub request_id: RecordId,
     pub recovered_size_bytes: u64,
@@ -83,6 +83,15 @@ pub struct ExtractResponse {
     pub recovered_mime: String,
     /// Standard base64.
     pub recovered_b64: String,
+}
+
+impl std::fmt::Debug for ExtractResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExtractResponse")
+            .field("request_id", &self.request_id)
+            .field("recovered_size_bytes", &self.recovered_size_bytes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A ledger record as clients see it.

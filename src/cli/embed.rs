@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use zeroize::Zeroizing;
 
 use super::files::{self, check_free, expand, is_std, read, targets};
 use super::worker::{Embedded, WorkerArgs, complain};
-use super::{analyze, exit, output};
+use super::{analyze, exit, harden, output};
 use crate::api::analysis::Quality;
 use crate::client::EmbedRequest;
 use crate::clock;
@@ -70,6 +71,7 @@ pub struct EmbedArgs {
 /// # Errors
 /// A file could not be read or written, or Ctrl-C not be caught.
 pub fn run(args: EmbedArgs) -> anyhow::Result<ExitCode> {
+    harden::keep_memory_private();
     let secrets = expand(&args.secrets)?;
     let targets = targets(&secrets, &args.out, |name| format!("{name}.png"))?;
     anyhow::ensure!(
@@ -88,7 +90,7 @@ pub fn run(args: EmbedArgs) -> anyhow::Result<ExitCode> {
         let request = EmbedRequest {
             secret: &bytes,
             cover: cover.as_deref(),
-            passphrase: passphrase.as_deref(),
+            passphrase: passphrase.as_ref().map(|text| text.as_str()),
             method: args.method,
             bits: args.bits,
             keep_metadata: args.keep_metadata,
@@ -160,11 +162,12 @@ fn report(quality: &Quality) -> String {
 ///
 /// # Errors
 /// Names the file.
-pub(super) fn passphrase(path: Option<&PathBuf>) -> anyhow::Result<Option<String>> {
+pub(super) fn passphrase(path: Option<&PathBuf>) -> anyhow::Result<Option<Zeroizing<String>>> {
     let Some(path) = path else { return Ok(None) };
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = Zeroizing::new(text);
     let line = text.lines().next().unwrap_or_default();
     anyhow::ensure!(!line.is_empty(), "{} has no passphrase on its first line", path.display());
-    Ok(Some(line.to_owned()))
+    Ok(Some(Zeroizing::new(line.to_owned())))
 }

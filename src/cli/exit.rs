@@ -150,6 +150,7 @@ pub const TABLE: &[(&str, &[Meaning])] = &[
             NOBODY,
         ],
     ),
+    ("certs", &[(OK, "done"), (FAILED, "nothing was written, or not all of it"), WRONG_USAGE]),
     ("embed", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),
     ("extract", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),
     ("records", &[(OK, "done"), (FAILED, "refused or failed"), WRONG_USAGE, NOBODY]),

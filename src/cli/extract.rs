@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::embed::passphrase;
 use super::files::{self, check_free, expand, is_std, read, targets};
 use super::worker::{WorkerArgs, complain};
-use super::{exit, output};
+use super::{exit, harden, output};
 
 /// Get the file back that is hidden in a picture
 #[derive(Debug, clap::Args)]
@@ -41,6 +41,7 @@ pub struct ExtractArgs {
 /// # Errors
 /// A file could not be read or written, or Ctrl-C not be caught.
 pub fn run(args: ExtractArgs) -> anyhow::Result<ExitCode> {
+    harden::keep_memory_private();
     let pictures = expand(&args.pictures)?;
     let targets = targets(&pictures, &args.out, without_png)?;
     targets.iter().try_for_each(|target| check_free(target, args.force))?;
@@ -48,13 +49,14 @@ pub fn run(args: ExtractArgs) -> anyhow::Result<ExitCode> {
     let passphrase = passphrase(args.passphrase_file.as_ref())?;
     let mut code = exit::OK;
     for (picture, target) in pictures.iter().zip(&targets) {
-        let found = match worker.extract(&read(picture)?, passphrase.as_deref()) {
-            Ok(found) => found,
-            Err(error) => {
-                code = complain(&picture.display().to_string(), &error);
-                continue;
-            }
-        };
+        let found =
+            match worker.extract(&read(picture)?, passphrase.as_ref().map(|text| text.as_str())) {
+                Ok(found) => found,
+                Err(error) => {
+                    code = complain(&picture.display().to_string(), &error);
+                    continue;
+                }
+            };
         files::write(target, &found.secret, args.force)?;
         let text = if args.json {
             output::json(&found.json)?

@@ -5,6 +5,7 @@ mod analyze;
 mod backup;
 mod bench;
 mod capacity;
+mod certs;
 mod doctor;
 mod embed;
 pub mod exit;
@@ -12,6 +13,7 @@ mod extract;
 mod failover_drill;
 mod files;
 mod generate;
+mod harden;
 mod kill_leader;
 mod members;
 mod output;
@@ -73,6 +75,7 @@ enum Command {
     Records(records::RecordsArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
+    Certs(certs::CertsArgs),
     Analyze(analyze::AnalyzeArgs),
     #[command(hide = true)]
     Generate(generate::GenerateArgs),
@@ -113,6 +116,7 @@ pub fn run() -> ExitCode {
         Command::Records(args) => records::run(args),
         Command::Backup(args) => backup::run_backup(&args),
         Command::Restore(args) => backup::run_restore(&args),
+        Command::Certs(args) => certs::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Thaw(args) => thaw::run(&args),

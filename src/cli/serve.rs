@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{exit, supervise};
+use super::{exit, harden, supervise};
 use crate::config::raw::{ConfigError, Partial, key};
 use crate::config::resolve;
 use crate::node::{self, Ended, NodeError};
@@ -64,6 +64,23 @@ pub struct ServeArgs {
     /// is read again when it changes
     #[arg(long, value_name = "FILE")]
     tokens: Option<String>,
+    /// Speak TLS on both ports, by ca.pem, node.pem and node.key in this folder, which
+    /// `stegcluster certs` makes
+    #[arg(long, value_name = "DIR")]
+    tls_dir: Option<String>,
+    /// The CA of all nodes, in place of the folder's
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<String>,
+    /// This node's certificate, in place of the folder's
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// Its key, in place of the folder's
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// A secret of 16 bytes or more, the same on all nodes, by which they know each other where
+    /// they have no certificates
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<String>,
     /// Threads that embed and extract [default: one for each core]
     #[arg(long, value_name = "NUMBER")]
     codec_threads: Option<String>,
@@ -103,6 +120,11 @@ impl ServeArgs {
             ("--solo-after", key::SOLO_AFTER, &self.solo_after),
             ("--timings", key::PRESET, &self.timings),
             ("--tokens", key::TOKENS, &self.tokens),
+            ("--tls-dir", key::TLS_DIR, &self.tls_dir),
+            ("--tls-ca", key::TLS_CA, &self.tls_ca),
+            ("--tls-cert", key::TLS_CERT, &self.tls_cert),
+            ("--tls-key", key::TLS_KEY, &self.tls_key),
+            ("--secret-file", key::SECRET_FILE, &self.secret_file),
             ("--codec-threads", key::CODEC_THREADS, &self.codec_threads),
             ("--memory-mib", key::MEMORY_MIB, &self.memory_mib),
             ("--cover-cache-mib", key::COVER_CACHE_MIB, &self.cover_cache_mib),
@@ -150,6 +172,9 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     if let Err(error) = log::start(config.log_format, &config.log_filter, colour) {
         return Ok(wrong_usage(anyhow::anyhow!(error)));
+    }
+    if !config.security.core_dumps {
+        harden::keep_memory_private();
     }
     if config.supervise && !args.supervised {
         return supervise::run();

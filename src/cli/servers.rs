@@ -7,11 +7,15 @@ use anyhow::Context as _;
 use zeroize::Zeroizing;
 
 use super::output;
-use crate::client::{CallError, Client, Interrupt, Patience, Server, Servers, Stop, Token};
-use crate::config::raw::Partial;
+use crate::client::{
+    CallError, Client, Interrupt, NoToken, Patience, Server, Servers, Stop, Token,
+};
+use crate::config::raw::{Partial, key};
 use crate::config::resolve::CONFIG_VARIABLE;
 use crate::drill::Ground;
 use crate::fleet::{Fleet, FleetPlan};
+use crate::trust::Roots;
+use crate::trust::make::CA_CERT;
 
 /// Where a cluster of three on one machine listens by default.
 pub const DEFAULT: &str = "http://127.0.0.1:8081,http://127.0.0.1:8082,http://127.0.0.1:8083";
@@ -23,13 +27,15 @@ const REFUSED_MAX: Duration = Duration::from_secs(5);
 /// Where the cluster is.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServersArgs {
-    /// Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the
+    /// Nodes to talk to: HOST:PORT, https://HOST:PORT or http://HOST:PORT, with commas between [default: the
     /// nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the
     /// ports 8081, 8082 and 8083]
     #[arg(long, value_name = "LIST", env = "STEGCLUSTER_SERVERS", hide_env_values = true)]
     pub servers: Option<Servers>,
     #[command(flatten)]
     token: TokenArgs,
+    #[command(flatten)]
+    pub trust: TrustArgs,
 }
 
 /// What to show to nodes that ask for a token.
@@ -37,8 +43,22 @@ pub struct ServersArgs {
 pub struct TokenArgs {
     /// Send the token on the first line of this file, where nodes run with --tokens; without it,
     /// the token in STEGCLUSTER_TOKEN, if there is one
-    #[arg(long, value_name = "FILE", env = "STEGCLUSTER_TOKEN_FILE", hide_env_values = true)]
-    token_file: Option<PathBuf>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_parser = token_in,
+        env = "STEGCLUSTER_TOKEN_FILE",
+        hide_env_values = true
+    )]
+    token_file: Option<Token>,
+}
+
+/// The token in the file at `path`.
+fn token_in(path: &str) -> Result<Token, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = Zeroizing::new(text);
+    let line = text.lines().next().unwrap_or_default();
+    line.parse().map_err(|error: NoToken| error.to_string())
 }
 
 /// Holds a token itself, for whoever has no file.
@@ -46,18 +66,37 @@ const TOKEN_VARIABLE: &str = "STEGCLUSTER_TOKEN";
 
 impl TokenArgs {
     fn token(&self) -> anyhow::Result<Option<Token>> {
-        if let Some(file) = &self.token_file {
-            let text = std::fs::read_to_string(file).map(Zeroizing::new);
-            let text = text.with_context(|| format!("--token-file {}", file.display()))?;
-            let line = text.lines().next().unwrap_or_default();
-            let token = line.parse().with_context(|| format!("--token-file {}", file.display()))?;
-            return Ok(Some(token));
+        if self.token_file.is_some() {
+            return Ok(self.token_file.clone());
         }
         match std::env::var(TOKEN_VARIABLE).map(Zeroizing::new) {
             Ok(text) if !text.is_empty() => Ok(Some(text.parse().context(TOKEN_VARIABLE)?)),
             // An unset variable, or one that is no text and so no token.
             Ok(_) | Err(_) => Ok(None),
         }
+    }
+}
+
+/// Whom a command believes.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct TrustArgs {
+    /// The certificate of the nodes' CA, where they speak TLS: servers are then asked by https://
+    /// [default: tls.ca of cluster.yaml or of the file in STEGCLUSTER_CONFIG]
+    #[arg(long, value_name = "FILE", env = "STEGCLUSTER_CA", hide_env_values = true)]
+    ca: Option<PathBuf>,
+}
+
+impl TrustArgs {
+    /// `servers`, believed by the CA that was named.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn over(&self, servers: Servers) -> anyhow::Result<Servers> {
+        let named = self.ca.as_ref().filter(|file| !file.as_os_str().is_empty());
+        Ok(match named {
+            Some(file) => servers.trusting(Roots::read(file).context("--ca")?),
+            None => servers,
+        })
     }
 }
 
@@ -74,7 +113,12 @@ pub struct Named {
 ///
 /// # Errors
 /// The file cannot be read, or names something that is no server.
-pub fn named(given: Option<&Servers>) -> anyhow::Result<Named> {
+pub fn named(given: Option<&Servers>, trust: &TrustArgs) -> anyhow::Result<Named> {
+    let named = listed(given)?;
+    Ok(Named { servers: trust.over(named.servers)?, ..named })
+}
+
+fn listed(given: Option<&Servers>) -> anyhow::Result<Named> {
     if let Some(servers) = given {
         return Ok(Named { servers: servers.clone(), by_default: false });
     }
@@ -103,7 +147,14 @@ fn configured() -> anyhow::Result<Option<Servers>> {
     }
     let parsed: Result<Vec<Server>, _> = addresses.iter().map(|address| address.parse()).collect();
     let servers = parsed.and_then(Servers::new);
-    Ok(Some(servers.with_context(|| format!("{}: nodes", file.display()))?))
+    let servers = servers.with_context(|| format!("{}: nodes", file.display()))?;
+    let dir = layer.text_of(key::TLS_DIR).map(|dir| Path::new(dir).join(CA_CERT));
+    // With `{id}` in it, it is a file of each node's own machine.
+    let ca = layer.text_of(key::TLS_CA).map(PathBuf::from).or(dir);
+    Ok(Some(match ca.filter(|ca| !ca.to_string_lossy().contains("{id}") && ca.is_file()) {
+        Some(ca) => servers.trusting(Roots::read(&ca).context("tls.ca")?),
+        None => servers,
+    }))
 }
 
 impl ServersArgs {
@@ -112,7 +163,7 @@ impl ServersArgs {
     /// # Errors
     /// See [`named`].
     pub fn named(&self) -> anyhow::Result<Named> {
-        let Named { servers, by_default } = named(self.servers.as_ref())?;
+        let Named { servers, by_default } = named(self.servers.as_ref(), &self.trust)?;
         Ok(Named { servers: servers.with_token(self.token.token()?), by_default })
     }
 
@@ -134,7 +185,7 @@ impl ServersArgs {
 /// Own nodes or somebody's.
 #[derive(Debug, Clone, clap::Args)]
 pub struct GroundArgs {
-    /// Nodes to work against: HOST:PORT or http://HOST:PORT, with commas between
+    /// Nodes to work against: HOST:PORT, https://HOST:PORT or http://HOST:PORT, with commas between
     #[arg(long, value_name = "LIST", env = "STEGCLUSTER_SERVERS", hide_env_values = true)]
     servers: Option<Servers>,
     #[command(flatten)]
@@ -142,6 +193,11 @@ pub struct GroundArgs {
     /// Start this many nodes on this machine instead, in a temporary folder
     #[arg(long, value_name = "N")]
     local: Option<usize>,
+    #[command(flatten)]
+    trust: TrustArgs,
+    /// Give own nodes certificates, so that all of it goes over TLS
+    #[arg(long)]
+    tls: bool,
     /// Leave the temporary folder of own nodes, with their logs, and say where it is
     #[arg(long)]
     keep: bool,
@@ -161,7 +217,7 @@ impl GroundArgs {
     /// Own nodes could not be started, or the configuration file is wrong.
     pub fn ground_or_configured(&self, stop: &Stop) -> anyhow::Result<Ground> {
         if self.local.is_none() {
-            let servers = named(self.servers.as_ref())?.servers;
+            let servers = named(self.servers.as_ref(), &self.trust)?.servers;
             return Ok(Ground::Remote(servers.with_token(self.token.token()?), None));
         }
         self.ground(None, stop)
@@ -175,7 +231,7 @@ impl GroundArgs {
     pub fn ground(&self, default_local: Option<usize>, stop: &Stop) -> anyhow::Result<Ground> {
         let local = self.local.or(default_local.filter(|_| self.servers.is_none()));
         if let Some(nodes) = local {
-            let mut fleet = Fleet::new(FleetPlan::new(nodes), stop)?;
+            let mut fleet = Fleet::new(FleetPlan { tls: self.tls, ..FleetPlan::new(nodes) }, stop)?;
             if self.keep {
                 fleet.keep_folder();
                 output::say(&format!("own nodes write to {}", fleet.folder().display()));
@@ -185,6 +241,7 @@ impl GroundArgs {
         }
         let usual = || DEFAULT.parse().expect("the default is a list of servers, as a test checks");
         let servers = self.servers.clone().unwrap_or_else(usual);
+        let servers = self.trust.over(servers)?;
         Ok(Ground::Remote(servers.with_token(self.token.token()?), None))
     }
 }

@@ -138,7 +138,8 @@ fn cell(column: &Column, node: &NodeStatus) -> String {
 
 /// What the table does not show, or not at 80 columns.
 fn notes(report: &Report, status: &ClusterStatus) -> Vec<Line> {
-    let mut notes: Vec<Line> = Vec::new();
+    let mut notes: Vec<Line> =
+        status.warnings.iter().map(|warning| (warning.clone(), Style::Warning)).collect();
     let mut versions: Vec<&str> = Vec::new();
     for node in &status.nodes {
         let id = &node.id;

@@ -11,6 +11,9 @@ pub enum ClientError {
     /// No connection: the server has seen nothing of the request.
     #[error("{server}: {cause}")]
     NotSent { server: String, cause: String },
+    /// Nothing was sent either: whoever is there is not believed, or does not speak as was asked.
+    #[error("{server}: {cause}")]
+    Untrusted { server: String, cause: String },
     /// The connection broke or the time ran out: the server may have acted.
     #[error("{server}: no answer: {cause}")]
     NoAnswer { server: String, cause: String },
@@ -53,7 +56,8 @@ impl ClientError {
             }
         };
         let leader_address = leader_address.or_else(|| {
-            let authority = location?.strip_prefix("http://")?.split('/').next()?;
+            let (_, authority) = location?.split_once("//")?;
+            let authority = authority.split('/').next()?;
             Some(authority.to_owned())
         });
         Self::Refused {
@@ -69,7 +73,7 @@ impl ClientError {
     /// True where another server, or the same one later, may say yes.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::NotSent { .. } | Self::NoAnswer { .. } => true,
+            Self::NotSent { .. } | Self::Untrusted { .. } | Self::NoAnswer { .. } => true,
             Self::Refused { status, .. } => matches!(status, 307 | 429 | 502 | 503 | 504),
             Self::BadAnswer { .. } | Self::Stopped => false,
         }
@@ -78,7 +82,7 @@ impl ClientError {
     /// True where the server may have done what was asked.
     pub fn outcome_unknown(&self) -> bool {
         match self {
-            Self::NotSent { .. } | Self::Stopped => false,
+            Self::NotSent { .. } | Self::Untrusted { .. } | Self::Stopped => false,
             Self::NoAnswer { .. } | Self::BadAnswer { .. } => true,
             // A node that is busy, paused or not yet in a cluster refuses at the door. Without a
             // quorum it has proposed the record, and the proposal may still be committed.
@@ -89,7 +93,13 @@ impl ClientError {
 
     /// True where no server could be talked to, as against one that said no.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::NotSent { .. } | Self::NoAnswer { .. } | Self::Stopped)
+        match self {
+            Self::NotSent { .. }
+            | Self::Untrusted { .. }
+            | Self::NoAnswer { .. }
+            | Self::Stopped => true,
+            Self::Refused { .. } | Self::BadAnswer { .. } => false,
+        }
     }
 
     /// How long the server asked to be left alone.

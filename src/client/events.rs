@@ -43,8 +43,8 @@ impl EventWatch {
         let stop = Stop::new();
         let follow = |(number, server): (usize, &Server)| {
             let (server, seen, stop) = (server.clone(), seen.clone(), stop.clone());
-            let agent = exchange::agent(Duration::from_millis(300), servers.token());
-            std::thread::spawn(move || follow(&agent, number, &server, &seen, &stop))
+            let agent = exchange::agent(Duration::from_millis(300), servers);
+            std::thread::spawn(move || follow(number, &server, &agent, &seen, &stop))
         };
         let threads = servers.iter().enumerate().map(follow).collect();
         Self { seen, stop, threads }
@@ -68,9 +68,9 @@ impl Drop for EventWatch {
 }
 
 fn follow(
-    agent: &Agent,
     number: usize,
     server: &Server,
+    agent: &Agent,
     seen: &Mutex<VecDeque<Seen>>,
     stop: &Stop,
 ) {

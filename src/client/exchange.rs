@@ -7,14 +7,16 @@ use std::time::Duration;
 use ureq::config::Config;
 use ureq::http::{HeaderMap, Uri};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::{Connector as _, DefaultConnector, NextTimeout};
 use ureq::{Agent, Timeout};
 
 use super::error::ClientError;
-use super::token::Token;
+use super::secured::{self, TlsIfAsked};
+use super::servers::Servers;
 use crate::api::codec::DURABILITY;
 use crate::limits::BODY_BYTES_MAX;
 use crate::record::Durability;
+use crate::trust::words;
 
 /// Largest answer that is read, in bytes: a picture of the largest size in base64, and some.
 /// Beyond it the answer is not understood.
@@ -26,8 +28,8 @@ const BUFFER_BYTES: usize = 128 * 1024;
 /// Where there are thousands: 2,000 connections took 880 MB with the larger ones.
 const SMALL_BUFFER_BYTES: usize = 16 * 1024;
 
-/// What is asked, the same for every server.
-#[derive(Debug, Clone)]
+/// What is asked, the same for every server. `Debug` shows only where.
+#[derive(Clone)]
 pub(crate) struct Outgoing {
     /// With query, beginning with a slash.
     pub path: String,
@@ -35,6 +37,13 @@ pub(crate) struct Outgoing {
     pub headers: Vec<(&'static str, String)>,
     /// A GET has none.
     pub body: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Bodies hold secrets and passphrases, headers tokens.
+        f.debug_struct("Outgoing").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl Outgoing {
@@ -53,13 +62,18 @@ impl Outgoing {
     }
 }
 
-/// A 2xx answer.
-#[derive(Debug)]
+/// A 2xx answer. `Debug` shows only whose.
 pub(crate) struct Reply {
     pub server: String,
     /// How far an acknowledged embed reaches, where the answer is a picture.
     pub durability: Option<Durability>,
     pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reply").field("server", &self.server).finish_non_exhaustive()
+    }
 }
 
 impl Reply {
@@ -72,16 +86,17 @@ impl Reply {
 }
 
 /// An agent for many threads: keep-alive connections, no proxy, no redirects of its own.
-pub(crate) fn agent(connect_max: Duration, token: Option<&Token>) -> Agent {
-    built(connect_max, BUFFER_BYTES, token)
+/// It believes servers at `https://` by the roots of `servers`, and brings their token.
+pub(crate) fn agent(connect_max: Duration, servers: &Servers) -> Agent {
+    built(connect_max, servers, BUFFER_BYTES)
 }
 
 /// The same for one of thousands of threads, with less memory.
-pub(crate) fn small_agent(connect_max: Duration, token: Option<&Token>) -> Agent {
-    built(connect_max, SMALL_BUFFER_BYTES, token)
+pub(crate) fn small_agent(connect_max: Duration, servers: &Servers) -> Agent {
+    built(connect_max, servers, SMALL_BUFFER_BYTES)
 }
 
-fn built(connect_max: Duration, buffer_bytes: usize, token: Option<&Token>) -> Agent {
+fn built(connect_max: Duration, servers: &Servers, buffer_bytes: usize) -> Agent {
     let config = Agent::config_builder()
         .input_buffer_size(buffer_bytes)
         .output_buffer_size(buffer_bytes)
@@ -94,12 +109,12 @@ fn built(connect_max: Duration, buffer_bytes: usize, token: Option<&Token>) -> A
         .max_idle_connections(IDLE_MAX)
         .max_idle_connections_per_host(IDLE_MAX)
         .user_agent(concat!("stegcluster/", env!("CARGO_PKG_VERSION")));
-    let config = match token {
+    let config = match servers.token() {
         Some(token) => config.middleware(token.clone()),
         None => config,
     };
-    let config = config.build();
-    Agent::with_parts(config, DefaultConnector::default(), AddressFirst::default())
+    let connector = DefaultConnector::default().chain(TlsIfAsked(servers.roots().cloned()));
+    Agent::with_parts(config.build(), connector, AddressFirst::default())
 }
 
 /// Takes an IP address as it is, and looks up only names: ureq's own resolver starts a thread
@@ -213,6 +228,16 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// Tells a request that never left from one whose fate is unknown.
 pub(crate) fn failed(server: &str, error: &ureq::Error) -> ClientError {
     let server = server.to_owned();
+    if let Some(cause) = secured::mistrust(error) {
+        return ClientError::Untrusted { server, cause };
+    }
+    if let ureq::Error::Io(error) = error
+        && let Some(cause) = words::of(error)
+    {
+        // In TLS 1.3 whoever is let in hears only then that he is not.
+        let cause = format!("{cause}; is this a Raft port?");
+        return ClientError::Untrusted { server, cause };
+    }
     let cause = match error {
         ureq::Error::Io(error) => plain(error),
         ureq::Error::Timeout(Timeout::Connect) => "no connection in time".to_owned(),

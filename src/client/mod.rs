@@ -11,6 +11,7 @@ mod exchange;
 mod multipart;
 mod notice;
 mod retry;
+mod secured;
 mod servers;
 mod stop;
 mod token;
@@ -130,7 +131,7 @@ impl Client {
     /// Once `stop` is tripped, no further attempt is made; one that is under way goes on.
     pub fn new(servers: Servers, patience: Patience, stop: Stop) -> Self {
         let known = Arc::new(Mutex::new(vec![Against::default(); servers.len()]));
-        let agent = exchange::agent(patience.connect_max, servers.token());
+        let agent = exchange::agent(patience.connect_max, &servers);
         Self { agent, servers, patience, stop, known, breaking: Arc::default(), notice: None }
     }
 
@@ -168,7 +169,7 @@ impl Client {
     /// that all share is searched by one thread at a time. What is known of the servers stays
     /// shared, and what breaks this one off breaks off the other.
     pub fn with_own_connections(&self) -> Self {
-        let agent = exchange::small_agent(self.patience.connect_max, self.servers.token());
+        let agent = exchange::small_agent(self.patience.connect_max, &self.servers);
         for stop in self.breaking.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let agent = agent.clone();
             stop.when_tripped(move || agent.shutdown());
@@ -458,8 +459,11 @@ impl Client {
             if let (Some(index), Some(wait)) = (server_index, error.retry_after()) {
                 asked_until[index] = Some(clock::now() + asked_pause(wait));
             }
-            let retryable = error.is_retryable();
-            redirect = redirect_of(&error, server_index.is_some());
+            // Another server may be believed; one that was not will not be in a moment either.
+            let hopeless = matches!(error, ClientError::Untrusted { .. })
+                && attempts as usize >= self.servers.len();
+            let retryable = error.is_retryable() && !hopeless;
+            redirect = redirect_of(&error, listed, server_index.is_some());
             if let Some(waiting) = &waiting {
                 waiting.failed(&error);
             }
@@ -500,10 +504,13 @@ impl std::fmt::Debug for Client {
 
 /// Where a redirect leads. One that answers a redirected request is not followed: two nodes
 /// that each believe in the other would send a client round for ever.
-fn redirect_of(error: &ClientError, may_follow: bool) -> Option<String> {
+/// It leads by the way that the first server, `asked`, was asked.
+fn redirect_of(error: &ClientError, asked: &str, may_follow: bool) -> Option<String> {
     match error {
         ClientError::Refused { status: 307, leader_address: Some(address), .. } if may_follow => {
-            address.parse::<Server>().ok().map(|server| server.url().to_owned())
+            let scheme = asked.split_once("://").map_or("http", |(scheme, _)| scheme);
+            let server: Server = format!("{scheme}://{address}").parse().ok()?;
+            Some(server.url().to_owned())
         }
         _ => None,
     }

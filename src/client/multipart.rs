@@ -3,7 +3,6 @@
 use crate::clock;
 
 /// A form on its way.
-#[derive(Debug)]
 pub(crate) struct Form {
     boundary: String,
     body: Vec<u8>,

@@ -6,13 +6,14 @@ use std::str::FromStr;
 use ureq::http::Uri;
 
 use super::token::Token;
+use crate::trust::Roots;
 
 /// Why a text names no server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServerError {
-    #[error("{0:?} is no server; write HOST:PORT or http://HOST:PORT")]
+    #[error("{0:?} is no server; write HOST:PORT, https://HOST:PORT or http://HOST:PORT")]
     Malformed(String),
-    #[error("{0:?}: only http:// is spoken here; put TLS in front, or leave the scheme out")]
+    #[error("{0:?}: only https:// and http:// are spoken here")]
     Scheme(String),
     #[error("{0:?} has no port; write HOST:PORT, for instance {0}:8081")]
     NoPort(String),
@@ -23,8 +24,10 @@ pub enum ServerError {
 /// The client address of one node. Prints as its URL.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Server {
-    /// `http://HOST:PORT`, without a slash at the end.
+    /// `http://HOST:PORT` or `https://HOST:PORT`, without a slash at the end.
     url: String,
+    /// The scheme was left out.
+    bare: bool,
 }
 
 impl Server {
@@ -34,7 +37,20 @@ impl Server {
 
     /// `HOST:PORT`.
     pub fn address(&self) -> &str {
-        self.url.trim_start_matches("http://")
+        self.url.split_once("://").map_or(&self.url, |(_, address)| address)
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.url.starts_with("https://")
+    }
+
+    /// The same at `https://`, unless a scheme was written.
+    fn securely(self) -> Self {
+        if self.bare {
+            Self { url: format!("https://{}", self.address()), bare: false }
+        } else {
+            self
+        }
     }
 }
 
@@ -43,14 +59,14 @@ impl FromStr for Server {
 
     fn from_str(text: &str) -> Result<Self, ServerError> {
         let text = text.trim();
-        let address = match text.split_once("://") {
-            Some(("http", address)) => address,
+        let (scheme, address, bare) = match text.split_once("://") {
+            Some((scheme @ ("http" | "https"), address)) => (scheme, address, false),
             Some(_) => return Err(ServerError::Scheme(text.to_owned())),
-            None => text,
+            None => ("http", text, true),
         };
         let address = address.trim_end_matches('/');
         let malformed = || ServerError::Malformed(text.to_owned());
-        let url = format!("http://{address}");
+        let url = format!("{scheme}://{address}");
         let uri: Uri = url.parse().map_err(|_| malformed())?;
         let authority = uri.authority().ok_or_else(malformed)?;
         let only_address = authority.as_str() == address && !address.contains('@');
@@ -59,7 +75,7 @@ impl FromStr for Server {
         }
         match authority.port_u16() {
             Some(0) => Err(malformed()),
-            Some(_) => Ok(Self { url }),
+            Some(_) => Ok(Self { url, bare }),
             None => Err(ServerError::NoPort(text.to_owned())),
         }
     }
@@ -76,6 +92,8 @@ impl fmt::Display for Server {
 pub struct Servers {
     list: Vec<Server>,
     token: Option<Token>,
+    /// By what they are believed at `https://`.
+    roots: Option<Roots>,
 }
 
 impl Servers {
@@ -88,7 +106,11 @@ impl Servers {
                 list.push(server);
             }
         }
-        if list.is_empty() { Err(ServerError::None) } else { Ok(Self { list, token: None }) }
+        if list.is_empty() {
+            Err(ServerError::None)
+        } else {
+            Ok(Self { list, token: None, roots: None })
+        }
     }
 
     /// The same, with a token that goes along with every request to them.
@@ -98,6 +120,16 @@ impl Servers {
 
     pub fn token(&self) -> Option<&Token> {
         self.token.as_ref()
+    }
+
+    /// The same, believed by `roots`: those that were written without a scheme are asked over TLS.
+    pub fn trusting(self, roots: Roots) -> Self {
+        let list = self.list.into_iter().map(Server::securely).collect();
+        Self { list, roots: Some(roots), ..self }
+    }
+
+    pub fn roots(&self) -> Option<&Roots> {
+        self.roots.as_ref()
     }
 
     pub fn len(&self) -> usize {
@@ -152,9 +184,24 @@ mod tests {
     }
 
     #[test]
+    fn https_is_asked_for_by_scheme_or_by_naming_a_ca() {
+        let servers: Servers = "a:1,http://b:2,https://c:3".parse().unwrap();
+        let urls =
+            |servers: &Servers| servers.iter().map(|s| s.url().to_owned()).collect::<Vec<_>>();
+        assert_eq!(urls(&servers), ["http://a:1", "http://b:2", "https://c:3"]);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let (_, ca) = crate::trust::make::Authority::new("test", 1).unwrap();
+        std::fs::write(&file, ca.cert).unwrap();
+        let servers = servers.trusting(Roots::read(&file).unwrap());
+        assert_eq!(urls(&servers), ["https://a:1", "http://b:2", "https://c:3"]);
+        assert_eq!(servers.nth(2).address(), "c:3");
+    }
+
+    #[test]
     fn what_is_no_server_is_refused_with_the_reason() {
         let refused = |text: &str| text.parse::<Server>().unwrap_err();
-        assert!(matches!(refused("https://a:1"), ServerError::Scheme(_)));
+        assert!(matches!(refused("ftp://a:1"), ServerError::Scheme(_)));
         assert!(matches!(refused("localhost"), ServerError::NoPort(_)));
         for bad in ["", "http://", "a b:1", "a:1/x", "a:0", "a:99999", "u@a:1", ":1"] {
             assert!(matches!(refused(bad), ServerError::Malformed(_) | ServerError::NoPort(_)));

@@ -10,6 +10,7 @@ mod memory;
 pub mod nodes;
 pub mod raw;
 pub mod resolve;
+pub mod security;
 mod timings;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use security::Security;
 pub use timings::{Preset, Timings};
 
 use crate::ident::NodeName;
@@ -51,6 +53,8 @@ pub struct ServeConfig {
     pub remote_admin: bool,
     /// Who may do what; `None`: anything but orders is open to anyone.
     pub tokens: Option<PathBuf>,
+    /// How nodes know each other, and who may see this one's memory.
+    pub security: Security,
     /// Threads for the codec; at least 1.
     pub codec_threads: usize,
     /// Memory of the node, in MiB.
@@ -89,6 +93,7 @@ impl ServeConfig {
             (raw::key::CLUSTER.to_owned(), self.cluster_name.clone()),
             (raw::key::SOLO_AFTER.to_owned(), resolve::show_patience(&self.solo_after)),
             ("nodes".to_owned(), nodes.join(",")),
+            ("peer_trust".to_owned(), self.security.peer_trust().to_owned()),
         ]);
         let groups = [
             ("timings", serde_json::to_value(self.timings)),

@@ -49,6 +49,14 @@ settings! {
     SUPERVISE = "supervise": "Restart the node when it crashes: true or false.";
     REMOTE_ADMIN = "remote_admin": "Take orders (/admin/...) from other machines: true or false.";
     TOKENS = "tokens": "A file with who may do what, ROLE NAME TOKEN a line; none: open but for orders.";
+    TLS_DIR = "tls.dir": "Folder with ca.pem, node.pem and node.key, as `stegcluster certs` makes it.";
+    TLS_CA = "tls.ca": "The CA of all nodes, in PEM form; with tls.cert and tls.key it turns TLS on.";
+    TLS_CERT = "tls.cert": "This node's certificate, and those between it and the CA.";
+    TLS_KEY = "tls.key": "The key of tls.cert.";
+    TLS_CLIENT_CERT = "tls.client_cert": "What clients are shown, where that is not tls.cert.";
+    TLS_CLIENT_KEY = "tls.client_key": "The key of tls.client_cert.";
+    SECRET_FILE = "secret_file": "A secret of 16 bytes or more, the same on all nodes, by which they know each other without TLS.";
+    CORE_DUMPS = "core_dumps": "Let debuggers and core dumps see this process's memory, with the secrets in it: true or false.";
     CODEC_THREADS = "codec_threads": "Threads that embed and extract.";
     MEMORY_MIB = "memory_mib": "Memory of the node, in MiB: what requests hold beyond their share of it is turned away.";
     COVER_CACHE_MIB = "cover_cache_mib": "Memory for covers seen before, in MiB; 0 keeps none.";
@@ -74,7 +82,8 @@ settings! {
 }
 
 /// Variables that begin like ours but are no settings of `serve`.
-const OTHER_VARIABLES: [&str; 7] = [
+const OTHER_VARIABLES: [&str; 8] = [
+    "STEGCLUSTER_CA",
     "STEGCLUSTER_CONFIG",
     "STEGCLUSTER_TOKEN",
     "STEGCLUSTER_TOKEN_FILE",
@@ -165,6 +174,11 @@ pub struct Partial {
 impl Partial {
     pub(super) fn value(&self, key: &str) -> Option<&Sourced<String>> {
         self.values.get(key)
+    }
+
+    /// The text that this layer has for a key.
+    pub fn text_of(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(|value| value.value.as_str())
     }
 
     /// The client addresses of the node list, as they are written there, in its order.
@@ -504,7 +518,7 @@ log: {format: json, filter: debug}
             (
                 "cluster: x\nlisten_on: y\n",
                 "c.yaml line 2: unknown key `listen_on`; known here: cluster, id, listen, raft_listen, \
-                 nodes, data_dir, cover, solo_after, supervise, remote_admin, tokens, codec_threads, memory_mib, cover_cache_mib, connections_max, connections_per_client_max, log, timings, snapshots",
+                 nodes, data_dir, cover, solo_after, supervise, remote_admin, tokens, tls, secret_file, core_dumps, codec_threads, memory_mib, cover_cache_mib, connections_max, connections_per_client_max, log, timings, snapshots",
             ),
             (
                 "log:\n  colour: red\n",

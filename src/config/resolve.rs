@@ -159,6 +159,7 @@ pub fn resolve(layers: &Layers) -> Result<Resolved, ConfigError> {
     let supervise = merge.parsed(key::SUPERVISE, false, bool::to_string, yes_or_no)?.value;
     let remote_admin = merge.parsed(key::REMOTE_ADMIN, false, bool::to_string, yes_or_no)?.value;
     let tokens = merge.file(key::TOKENS)?;
+    let security = merge.security(id.value.as_str())?;
     let codec_threads =
         merge.whole(key::CODEC_THREADS, cores(), 1, limits::CODEC_THREADS_MAX)?.value;
     let (memory_mib, cover_cache_mib) = merge.memory()?;
@@ -187,6 +188,7 @@ pub fn resolve(layers: &Layers) -> Result<Resolved, ConfigError> {
         supervise,
         remote_admin,
         tokens,
+        security,
         codec_threads,
         memory_mib,
         cover_cache_mib,
@@ -208,7 +210,7 @@ pub(super) struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    fn given(&self, key: &str) -> Option<&'a Sourced<String>> {
+    pub(super) fn given(&self, key: &str) -> Option<&'a Sourced<String>> {
         self.layers.iter().find_map(|layer| layer.value(key))
     }
 
@@ -218,7 +220,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Notes a value for `--print-config`; a second note of a key replaces the first.
-    fn show(&mut self, key: &'static str, value: impl Display, source: &Source) {
+    pub(super) fn show(&mut self, key: &'static str, value: impl Display, source: &Source) {
         let shown = Shown { key, value: value.to_string(), source: source.clone() };
         self.shown.retain(|earlier| earlier.key != key);
         self.shown.push(shown);
@@ -266,7 +268,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Takes a value whose default is itself a text to parse.
-    fn text<T>(
+    pub(super) fn text<T>(
         &mut self,
         key: &'static str,
         default: &str,
@@ -395,7 +397,7 @@ fn cluster_name(text: &str) -> Result<String, String> {
     }
 }
 
-fn yes_or_no(text: &str) -> Result<bool, String> {
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     match text {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),

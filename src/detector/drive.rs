@@ -11,6 +11,7 @@ use super::core::{Action, Cause, Core, Event};
 use super::lateness::Lateness;
 use super::pause::pause;
 use super::preround::{self, PROBE, WATCH};
+use super::warm::warm_up;
 use super::{Held, Opinion, Parts};
 use crate::clock;
 use crate::ident::{RaftId, Term};
@@ -147,7 +148,7 @@ impl Watched<'_> {
             None => false,
             Some(Action::Report { attempt, cause }) => {
                 if attempt == 1 {
-                    preround::warm_up(self.parts, self.leader.raft_id);
+                    warm_up(self.parts, self.leader.raft_id);
                 }
                 self.report(attempt, cause);
                 // A refusal is rarely the only one: the others are asked while the rest of the
@@ -211,6 +212,12 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
             }
             // Silence is the probes' business.
             Err(PeerError::Timeout { .. }) => None,
+            // It will not be watched until somebody changes a certificate, and each try costs both
+            // sides some arithmetic.
+            Err(PeerError::Untrusted { .. }) => {
+                opened = false;
+                None
+            }
             Err(_) => {
                 reset = opened;
                 None

@@ -13,6 +13,7 @@ pub mod introspect;
 mod lateness;
 mod pause;
 mod preround;
+mod warm;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 pub use self::core::Cause;
 pub use drive::run;
 pub use preround::mount;
+pub use warm::keep_warm;
 
 use crate::clock;
 use crate::config::Timings;

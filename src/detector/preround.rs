@@ -65,22 +65,6 @@ fn ripen(timings: &Timings) -> Duration {
     Duration::from_millis(timings.ripen_ms())
 }
 
-/// Opens the connections that a pre-round and an election would use, while the evidence is
-/// still being confirmed. Nothing depends on it but a few tenths of a millisecond.
-pub(super) fn warm_up(parts: &Parts, leader: RaftId) {
-    let view = parts.views.borrow().clone();
-    let within = Duration::from_millis(parts.timings.preround_timeout_ms);
-    for voter in view.voters().filter(|v| Some(v.raft_id) != view.me && v.raft_id != leader) {
-        for lane in [Lane::Vote, Lane::Entries] {
-            let link = parts.links.to_member(voter.raft_id, &voter.raft_addr, lane);
-            parts.links.rt().spawn_until_stop("warm up", async move {
-                // Whoever does not answer will be asked again, where it counts.
-                let _ = link.call::<_, serde::de::IgnoredAny>(PROBE, &(), within).await;
-            });
-        }
-    }
-}
-
 /// Asks the other voters, and hands on a campaign if it is this node's turn.
 pub(super) async fn run(parts: &Parts, leader: (RaftId, &NodeName), term: Term) {
     let (leader, leader_name) = leader;

@@ -20,6 +20,9 @@ pub enum FleetError {
         #[source]
         cause: io::Error,
     },
+    /// Certificates could not be made, or not be read.
+    #[error("{0}")]
+    Trust(String),
     #[error("no free ports on 127.0.0.1: {0}")]
     Ports(#[source] io::Error),
     #[error("cannot run {}: {cause}", binary.display())]

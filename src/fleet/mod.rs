@@ -22,11 +22,15 @@ use crate::api::cluster::ClusterStatus;
 use crate::client::{Client, Patience, Server, Servers, Stop};
 use crate::clock::{self, Instant};
 use crate::ident::NodeName;
+use crate::trust::Roots;
+use crate::trust::make::{self, Authority};
 
 /// Between two looks at processes and statuses. Short beside everything that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// A node that takes longer to tell its status says nothing this time.
 const STATUS_WITHIN: Duration = Duration::from_millis(500);
+/// How long the certificates of a fleet are valid: longer than any drill.
+const FLEET_DAYS: u32 = 30;
 /// Most nodes on one machine: names and ports are plenty, memory is not.
 pub const NODES_MAX: usize = 9;
 
@@ -37,6 +41,8 @@ pub struct FleetPlan {
     pub nodes: usize,
     /// The `stegcluster` to run; `None`: the running one.
     pub binary: Option<PathBuf>,
+    /// Give each node a certificate, of a CA that is made for this fleet.
+    pub tls: bool,
     /// Given to each `serve` after its own flags.
     pub extra_args: Vec<OsString>,
 }
@@ -44,7 +50,7 @@ pub struct FleetPlan {
 impl FleetPlan {
     /// `nodes` nodes of the running binary.
     pub fn new(nodes: usize) -> Self {
-        Self { nodes, binary: None, extra_args: Vec::new() }
+        Self { nodes, binary: None, tls: false, extra_args: Vec::new() }
     }
 }
 
@@ -64,6 +70,7 @@ pub struct Fleet {
     nodes: Vec<Node>,
     binary: PathBuf,
     extra_args: Vec<OsString>,
+    tls: bool,
     client: Client,
     // After the nodes, so that no process writes there any more when it is removed: see `Drop`.
     folder: tempfile::TempDir,
@@ -101,8 +108,12 @@ impl Fleet {
         let nodes: Vec<Node> = ports.chunks_exact(2).enumerate().map(node).collect();
         let servers = Servers::new(nodes.iter().map(|node| node.server.clone()))
             .expect("there is at least one node");
+        let servers = match plan.tls {
+            true => servers.trusting(certify(folder.path(), &nodes)?),
+            false => servers,
+        };
         let client = Client::new(servers, Patience::default(), stop.clone());
-        Ok(Self { nodes, binary, extra_args: plan.extra_args, client, folder })
+        Ok(Self { nodes, binary, extra_args: plan.extra_args, tls: plan.tls, client, folder })
     }
 
     /// Where clients reach the nodes, in their order.
@@ -125,7 +136,12 @@ impl Fleet {
         &self.nodes[number].name
     }
 
-    /// Where the nodes' data and logs (`n1.log`) are.
+    /// `HOST:PORT` where the others reach node `number`.
+    pub fn raft_address(&self, number: usize) -> &str {
+        &self.nodes[number].raft_address
+    }
+
+    /// Where the nodes' data, logs (`n1.log`) and certificates (`tls`) are.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -336,6 +352,9 @@ impl Fleet {
             let peers: Vec<String> = self.nodes.iter().map(peer).collect();
             command.args(["--peers", &peers.join(",")]);
         }
+        if self.tls {
+            command.arg("--tls-dir").arg(tls_folder(self.folder.path(), node));
+        }
         command.args(&self.extra_args);
         for (name, _) in std::env::vars_os() {
             // What configures the caller must not configure the nodes.
@@ -360,6 +379,27 @@ impl Drop for Fleet {
             let _ = process.wait();
         }
     }
+}
+
+fn tls_folder(folder: &Path, node: &Node) -> PathBuf {
+    folder.join("tls").join(node.name.as_str())
+}
+
+/// Makes a CA and a certificate for each node, and gives what clients need.
+fn certify(folder: &Path, nodes: &[Node]) -> Result<Roots, FleetError> {
+    let trust = |error: &dyn std::fmt::Display| FleetError::Trust(error.to_string());
+    let (ca, issued) = Authority::new("local", FLEET_DAYS).map_err(|error| trust(&error))?;
+    for node in nodes {
+        let issued = ca.node(&node.name, &[], FLEET_DAYS).map_err(|error| trust(&error))?;
+        make::write_node(&tls_folder(folder, node), ca.cert(), &issued)
+            .map_err(|error| trust(&error))?;
+    }
+    // Beside the certificates, to make more of: it is worth no more than this folder.
+    let folder = folder.join("tls");
+    let (cert, key) = (folder.join(make::CA_CERT), folder.join(make::CA_KEY));
+    make::write_new(&key, issued.key.as_bytes(), 0o600).map_err(|error| trust(&error))?;
+    make::write_new(&cert, issued.cert.as_bytes(), 0o644).map_err(|error| trust(&error))?;
+    Roots::read(&cert).map_err(|error| trust(&error))
 }
 
 /// True where every node answers and follows the same leader in the same term.

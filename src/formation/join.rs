@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::acceptor::{FormationError, Mounts};
 use super::message::{Join, Joined};
 use crate::clock;
@@ -35,9 +37,13 @@ pub struct Newcomer {
 
 pub(super) fn mount(routes: &mut Routes, late: &LateConsensus) {
     let late = Arc::clone(late);
-    routes.json(JOIN, Admit::Newcomers, move |_, join: Join| {
+    routes.json(JOIN, Admit::Newcomers, move |envelope, join: Join| {
         let late = Arc::clone(&late);
         async move {
+            if envelope.from != join.name {
+                let reason = format!("{} asks to join as {}", envelope.from, join.name);
+                return Err(Refusal { status: StatusCode::FORBIDDEN, reason });
+            }
             let Some(consensus) = late.get().cloned() else {
                 return Err(Refusal::unavailable("this node belongs to no cluster yet"));
             };

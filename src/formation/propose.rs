@@ -17,6 +17,7 @@ use crate::config::PeerConfig;
 use crate::ident::Term;
 use crate::ident::{ClusterUuid, NodeName, RaftId};
 use crate::observe::events::{Change, Events};
+use crate::peer::PeerError;
 use crate::peer::link::{Lane, Links};
 
 /// Between two looks around.
@@ -192,7 +193,9 @@ impl Formation {
             .map(|peer| async move {
                 let link = self.links.to(&peer.raft_addr, Lane::Service);
                 let answer = link.call::<_, A>(path, message, ANSWER_MAX).await;
-                if let Err(error @ crate::peer::PeerError::Rejected { .. }) = &answer {
+                if let Err(error @ (PeerError::Rejected { .. } | PeerError::Untrusted { .. })) =
+                    &answer
+                {
                     tracing::warn!(peer = %peer.name, cause = %error, "the peer turned us away");
                 }
                 answer.ok().map(|answer| (peer.name.clone(), answer))

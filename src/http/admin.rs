@@ -105,7 +105,8 @@ async fn operate(context: &Context, name: &str, operation: Operation) -> Answer 
             let address = status.leader_address.clone().filter(|_| elsewhere);
             Err(HttpError::NotLeader {
                 leader: status.leader_id.clone(),
-                redirect: address.as_ref().map(|address| format!("http://{address}/admin/{name}")),
+                // By the same scheme as this request (RFC 3986 section 4.2).
+                redirect: address.as_ref().map(|address| format!("//{address}/admin/{name}")),
                 address,
             })
         }

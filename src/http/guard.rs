@@ -32,7 +32,7 @@ fn role_for(method: &Method, path: &str) -> Option<Role> {
 /// A page from elsewhere wants more than to look.
 pub(super) fn origin_of<B>(context: &Context, request: &Request<B>) -> Result<Origin, HttpError> {
     let headers = request.headers();
-    let origin = origin::of(headers, &context.service.status());
+    let origin = origin::of(headers, &context.service.status(), context.service.scheme());
     let looks = request.method() == Method::GET || request.method() == Method::HEAD;
     let bare = !headers.contains_key(AUTHORIZATION) && !headers.contains_key(COOKIE);
     let admin = role_for(request.method(), request.uri().path()) == Some(Role::Admin);

@@ -25,10 +25,16 @@ pub enum Kind {
     Text,
 }
 
-/// The fields of one form.
-#[derive(Debug, Default)]
+/// The fields of one form. `Debug` shows their names alone.
+#[derive(Default)]
 pub struct Fields {
     fields: BTreeMap<&'static str, Bytes>,
+}
+
+impl std::fmt::Debug for Fields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.fields.keys()).finish()
+    }
 }
 
 impl Fields {
@@ -130,7 +136,9 @@ impl Reading<'_> {
             // It can be no longer than what is still to come, and pages that nothing is written
             // to take no memory.
             Kind::File => BytesMut::with_capacity(self.to_come()?),
-            Kind::Text => BytesMut::new(),
+            // A passphrase stays where it is put first: a buffer that grows leaves copies behind,
+            // which nobody wipes.
+            Kind::Text => BytesMut::with_capacity(FIELD_BYTES_MAX),
         };
         let mut chunks = std::pin::pin!(part.stream());
         let broken = |error| malformed(self.upload, &error);

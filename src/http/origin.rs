@@ -16,9 +16,6 @@ use warp::reply::Response;
 
 use crate::api::cluster::{ClusterStatus, NodeStatus};
 
-/// How nodes of this cluster are reached by browsers.
-const SCHEME: &str = "http";
-
 /// Request headers that a page may set.
 const ALLOWED_HEADERS: &str =
     "accept, authorization, content-type, idempotency-key, last-event-id, x-durability";
@@ -41,15 +38,16 @@ pub enum Origin {
     Foreign,
 }
 
-/// By the request's headers, and the nodes that are known now.
-pub fn of(headers: &HeaderMap, status: &ClusterStatus) -> Origin {
+/// By the request's headers, and the nodes that are known now, which browsers reach by `members`:
+/// `http` or `https`.
+pub fn of(headers: &HeaderMap, status: &ClusterStatus, members: &str) -> Origin {
     let Some(origin) = headers.get(ORIGIN) else { return Origin::Program };
     let Some((scheme, place)) = origin.to_str().ok().and_then(Place::of_origin) else {
         return Origin::Foreign;
     };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let own = host.and_then(|host| Place::parse(host, port_of(scheme))) == Some(place.clone());
-    let member = || scheme == SCHEME && status.nodes.iter().any(|node| Place::of(node) == place);
+    let member = || scheme == members && status.nodes.iter().any(|node| Place::of(node) == place);
     if own || member() { Origin::Page(origin.clone()) } else { Origin::Foreign }
 }
 
@@ -123,8 +121,8 @@ pub fn expose(response: &mut Response, origin: &Origin) {
 }
 
 /// Nothing but what this server sends may run or be loaded, and no script within the page; it
-/// may ask this server and the nodes known now.
-pub fn content_security_policy(status: &ClusterStatus) -> String {
+/// may ask this server and the nodes known now, by `scheme`.
+pub fn content_security_policy(status: &ClusterStatus, scheme: &str) -> String {
     let mut nodes = String::new();
     // Whatever else a host may be called, it must not end the directive.
     let plain = |node: &&NodeStatus| {
@@ -134,7 +132,7 @@ pub fn content_security_policy(status: &ClusterStatus) -> String {
     for node in status.nodes.iter().filter(plain) {
         let ip = &node.ip;
         let host = if ip.contains(':') { format!("[{ip}]") } else { ip.clone() };
-        nodes.push_str(&format!(" {SCHEME}://{host}:{}", node.http_port));
+        nodes.push_str(&format!(" {scheme}://{host}:{}", node.http_port));
     }
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
@@ -181,7 +179,7 @@ mod tests {
             let headers = [(HOST, host), (ORIGIN, origin)];
             let headers =
                 HeaderMap::from_iter(headers.map(|(name, value)| (name, value.parse().unwrap())));
-            let found = of(&headers, &status);
+            let found = of(&headers, &status, "http");
             let expected = if welcome {
                 Origin::Page(HeaderValue::from_str(origin).unwrap())
             } else {
@@ -189,14 +187,19 @@ mod tests {
             };
             assert_eq!(found, expected, "{origin} at {host}");
         }
-        assert_eq!(of(&HeaderMap::new(), &status), Origin::Program);
+        assert_eq!(of(&HeaderMap::new(), &status, "http"), Origin::Program);
+        // Where nodes speak TLS, a page that came without it is nobody's.
+        let at = |origin: &str| HeaderMap::from_iter([(ORIGIN, origin.parse().unwrap())]);
+        let (safe, plain) = ("https://127.0.0.1:8082", "http://127.0.0.1:8082");
+        assert!(matches!(of(&at(safe), &status, "https"), Origin::Page(_)));
+        assert_eq!(of(&at(plain), &status, "https"), Origin::Foreign);
     }
 
     #[test]
     fn the_page_may_ask_the_nodes_that_are_known() {
-        let policy = content_security_policy(&status(&["10.0.0.1:8081", "[fd00::1]:8083"]));
+        let policy = content_security_policy(&status(&["10.0.0.1:8081", "[fd00::1]:8083"]), "http");
         let asks = "connect-src 'self' http://10.0.0.1:8081 http://[fd00::1]:8083;";
         assert!(policy.contains(asks), "{policy}");
-        assert!(!content_security_policy(&ClusterStatus::default()).contains("http"));
+        assert!(!content_security_policy(&ClusterStatus::default(), "http").contains("http"));
     }
 }

@@ -122,6 +122,7 @@ fn mounted_for(pause: &PauseGate, access: Access, remote_admin: bool) -> ClientS
         events: Events::new(node),
         traffic: Traffic::default(),
         about: crate::service::About::default(),
+        ca: None,
     });
     service_for(service, pause.clone(), access, remote_admin)((Ipv4Addr::LOCALHOST, 9).into())
 }

@@ -9,7 +9,10 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 
 use super::TcpStream;
+use super::secured::{self, Untrusted};
+use crate::ident::NodeName;
 use crate::rt::RaftRt;
+use crate::trust::PeerTrust;
 
 /// A request body: whole, or streamed.
 pub type Body = BoxBody<Bytes, io::Error>;
@@ -22,8 +25,21 @@ pub enum DialError {
     Refused,
     #[error("no answer within {} ms", .0.as_millis())]
     Timeout(Duration),
+    /// Somebody is there, and is not who was meant or does not know us. In words that follow its
+    /// address.
+    #[error("{0}")]
+    Untrusted(String),
     #[error("{0}")]
     Other(io::Error),
+}
+
+impl From<Untrusted> for DialError {
+    fn from(error: Untrusted) -> Self {
+        match error {
+            Untrusted::Said(words) => Self::Untrusted(words),
+            Untrusted::Broke(error) => Self::Other(error),
+        }
+    }
 }
 
 /// Opens a connection to `addr` (`HOST:PORT`; a name is resolved off the runtime).
@@ -45,7 +61,8 @@ pub async fn connect(addr: &str, within: Duration) -> Result<TcpStream, DialErro
     Ok(stream)
 }
 
-/// Opens a connection that speaks HTTP/1.1. It closes when the sender is dropped.
+/// Opens a connection to a peer that speaks HTTP/1.1, behind whatever handshake `trust` asks for,
+/// with the node `expected`, where that is known. It closes when the sender is dropped.
 ///
 /// # Errors
 /// See [`DialError`].
@@ -53,8 +70,13 @@ pub async fn http(
     rt: &RaftRt,
     addr: &str,
     within: Duration,
+    trust: &PeerTrust,
+    expected: Option<&NodeName>,
 ) -> Result<SendRequest<Body>, DialError> {
     let stream = connect(addr, within).await?;
+    let shaking = secured::outgoing(stream, trust, expected);
+    let shaken = tokio::time::timeout(within, shaking).await;
+    let stream = shaken.map_err(|_| DialError::Timeout(within))??;
     let (sender, connection) = handshake(TokioIo::new(stream))
         .await
         .map_err(|error| DialError::Other(io::Error::other(error)))?;

@@ -1,12 +1,16 @@
 //! Sockets: listen, dial, and serve HTTP/1.1 over them. The only room that changes
 //! under simulation, where `sim::net` stands in for the operating system's network.
 //!
-//! Knows nothing of what is said over a connection. Begin with `serve` and `dial`.
+//! Knows nothing of what is said over a connection. Begin with `serve` and `dial`; `secured` has
+//! what lies between a socket and HTTP.
 
 pub mod crowd;
 pub mod dial;
 pub mod gate;
 pub mod pace;
+mod refusals;
+mod sealed;
+pub mod secured;
 pub mod serve;
 
 #[cfg(sim)]

@@ -26,7 +26,10 @@ use super::TcpListener;
 use super::crowd::{Crowd, Crowded};
 use super::gate::{Gate, Hearing};
 use super::pace::Paced;
-use crate::limits::{self, Pace};
+use super::refusals::Refusals;
+use super::secured::{self, Guard, Stream, Untrusted};
+use crate::limits::{self, HANDSHAKE_MAX, Pace};
+use crate::trust::{PeerTrust, Proven};
 
 /// Bounds of one port.
 #[derive(Debug, Clone, Copy)]
@@ -69,18 +72,27 @@ const REFUSALS_MAX: usize = 64;
 /// How long telling one of them may take.
 const REFUSAL_MAX: Duration = Duration::from_secs(1);
 
+/// Who opened a connection.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub addr: SocketAddr,
+    /// On a Raft port with TLS: the nodes that its certificate names.
+    pub proven: Proven,
+}
+
 /// Serves until `stop`, lingers, then lets requests in progress finish within the limit.
 ///
-/// `service_for` makes the service of one connection from the client's address. While `gate`, if
-/// there is one, is deaf, nobody listens.
+/// `service_for` makes the service of one connection once the caller has shown what `guard` asks
+/// for. While `gate`, if there is one, is deaf, nobody listens.
 pub async fn serve<F, S, B>(
     listener: TcpListener,
     gate: Option<&Gate>,
+    guard: Guard,
     limits: ServeLimits,
     stop: CancellationToken,
     service_for: F,
 ) where
-    F: Fn(SocketAddr) -> S,
+    F: Fn(Caller) -> S + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
     B: hyper::body::Body<Data = Bytes> + Send + 'static,
@@ -91,17 +103,28 @@ pub async fn serve<F, S, B>(
     let connections = TaskTracker::new();
     let mut ear = Ear::new(listener, gate);
     let closing = CancellationToken::new();
+    let (service_for, door) = (Arc::new(service_for), Arc::new(Door::new(guard)));
     let serve_one = |(stream, client, slot): Accepted| {
         let place = match crowd.enter(client.ip()) {
             Ok(place) => place,
-            Err(crowded) => return turn_away(&connections, (stream, client, slot), crowded),
+            Err(crowded) => {
+                // Over TLS nothing can be said before the handshake, and that is what costs.
+                if door.is_plain() {
+                    turn_away(&connections, (stream, client, slot), crowded);
+                }
+                return;
+            }
         };
-        let service = Parting { inner: service_for(client), stop: stop.clone() };
-        let stream = TokioIo::new(Paced::new(stream, limits.write_pace));
-        let connection = limits.http().serve_connection(stream, service);
-        let closing = closing.clone();
+        let (service_for, door, stop) = (Arc::clone(&service_for), Arc::clone(&door), stop.clone());
+        let (closing, http, pace) = (closing.clone(), limits.http(), limits.write_pace);
         let conversation = async move {
             let _held = (slot, place);
+            let Some((stream, proven)) = door.let_in(stream, client, &closing).await else {
+                return;
+            };
+            let inner = service_for(Caller { addr: client, proven });
+            let stream = TokioIo::new(Paced::new(stream, pace));
+            let connection = http.serve_connection(stream, Parting { inner, stop });
             let mut connection = std::pin::pin!(connection);
             let result = tokio::select! {
                 result = connection.as_mut() => result,
@@ -184,6 +207,46 @@ async fn refuse(
     let mut rest = [0; 4096];
     while stream.read(&mut rest).await? > 0 {}
     Ok(())
+}
+
+/// Where callers show who they are.
+struct Door {
+    guard: Guard,
+    refusals: Refusals,
+}
+
+impl Door {
+    fn new(guard: Guard) -> Self {
+        Self { guard, refusals: Refusals::default() }
+    }
+
+    /// Callers are heard without a handshake.
+    fn is_plain(&self) -> bool {
+        matches!(self.guard, Guard::Clients(None) | Guard::Peers(PeerTrust::Open))
+    }
+
+    /// `None`: turned away.
+    async fn let_in(
+        &self,
+        stream: super::TcpStream,
+        client: SocketAddr,
+        closing: &CancellationToken,
+    ) -> Option<(Stream, Proven)> {
+        let shaking = tokio::time::timeout(HANDSHAKE_MAX, secured::incoming(stream, &self.guard));
+        let shaken = tokio::select! {
+            biased;
+            shaken = shaking => shaken,
+            () = closing.cancelled() => return None,
+        };
+        let late = || Untrusted::Broke(std::io::ErrorKind::TimedOut.into());
+        match shaken.unwrap_or_else(|_| Err(late())) {
+            Ok(shaken) => Some(shaken),
+            Err(error) => {
+                self.refusals.tell(&self.guard, client, &error);
+                None
+            }
+        }
+    }
 }
 
 /// Never ends.

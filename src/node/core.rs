@@ -16,6 +16,7 @@ use crate::detector::{self, Contact, Verdict};
 use crate::formation::{self, Formation, Membership};
 use crate::limits;
 use crate::net::gate::Gate;
+use crate::net::secured::Guard;
 use crate::net::serve::ServeLimits;
 use crate::net::{self, TcpListener};
 use crate::observe::events::{Change, Events};
@@ -29,6 +30,7 @@ use crate::service::LedgerOrJournal;
 use crate::service::submit::{self, Submitter};
 use crate::solo::{Drain, Journal, Solo};
 use crate::store::{Disk, Store, StoreError, Trouble};
+use crate::trust::PeerTrust;
 use crate::view::LeaderView;
 
 /// How long the other founders wait for the first one before they form the cluster too.
@@ -138,6 +140,9 @@ impl Core {
     /// Serves `routes` to peers, watches the leader and reports changes of leadership,
     /// until the runtime stops.
     pub fn start(&self, listener: TcpListener, routes: Routes) {
+        for peer in &self.config.peers {
+            self.links.expect(&peer.raft_addr, &peer.name);
+        }
         self.start_detector();
         self.start_solo();
         self.rt.spawn_until_stop(
@@ -161,8 +166,13 @@ impl Core {
         let service = routes.service_for(self.links.sender().clone(), self.links.gate().clone());
         let stop = self.rt.token().clone();
         let gate = self.links.gate().clone();
+        let guard = Guard::Peers(self.links.trust().clone());
+        if matches!(self.links.trust(), PeerTrust::Tls(_)) {
+            let names = know_names(self.links.clone(), self.views.subscribe());
+            self.rt.spawn_until_stop("names", names);
+        }
         self.rt.spawn("Raft port", async move {
-            net::serve::serve(listener, Some(&gate), peers, stop, service).await;
+            net::serve::serve(listener, Some(&gate), guard, peers, stop, service).await;
         });
     }
 
@@ -205,6 +215,11 @@ impl Core {
                 Arc::clone(&self.metrics),
             ),
         );
+        // Under simulation nobody has either, and no task more draws from its chances.
+        if !matches!(self.links.trust(), PeerTrust::Open) {
+            let warm = detector::keep_warm(self.links.clone(), self.views.subscribe());
+            self.rt.spawn_until_stop("warm connections", warm);
+        }
         self.rt.spawn_until_stop(
             "detector",
             detector::run(detector::Parts {
@@ -368,6 +383,19 @@ impl Core {
             folder: self.config.data_dir.clone(),
             stalled,
             limit_ms: self.config.timings.fsync_exit_ms,
+        }
+    }
+}
+
+/// Which member is to be found where: each address leads to one node, and no other is believed there.
+async fn know_names(links: Links, mut views: watch::Receiver<Arc<LeaderView>>) {
+    loop {
+        let members = views.borrow_and_update().members.clone();
+        for member in &members {
+            links.expect(&member.raft_addr, &member.name);
+        }
+        if views.changed().await.is_err() {
+            return;
         }
     }
 }

@@ -12,6 +12,7 @@ mod order;
 mod passed_on;
 pub mod recover;
 mod runtimes;
+mod security;
 mod self_watch;
 mod solo;
 mod status;
@@ -33,7 +34,8 @@ use crate::datadir::{DataDir, DataDirError, FORMAT_CHECKED};
 use crate::formation::FormationError;
 use crate::http::PauseGate;
 use crate::limits;
-use crate::net::serve::ServeLimits;
+use crate::net::secured::Guard;
+use crate::net::serve::{Caller, ServeLimits};
 use crate::net::{self, ListenError, Reserved, TcpListener};
 use crate::observe::warnings::Warnings;
 use crate::peer::routes::Routes;
@@ -44,7 +46,9 @@ use crate::service::operate::Operator;
 use crate::service::{About, RequestStats, Service, ServiceParts};
 use crate::stego;
 use crate::store::{Disk, Store, StoreError, WatchedStore};
+use crate::trust::TrustError;
 use runtimes::Runtimes;
+use security::Trusted;
 use status::StatusParts;
 
 /// Commands of an operator that wait; beyond it he is told to try again.
@@ -70,6 +74,8 @@ pub enum NodeError {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Access(#[from] AccessError),
+    #[error(transparent)]
+    Trust(TrustError),
     #[error("{}: {cause}", folder.display())]
     Store { folder: std::path::PathBuf, cause: StoreError },
     #[error("{}: the journal of records acknowledged alone: {cause}", folder.display())]
@@ -134,6 +140,7 @@ impl NodeError {
             Self::DataDir(_)
             | Self::Listen(_)
             | Self::Access(_)
+            | Self::Trust(_)
             | Self::Store { .. }
             | Self::Cover { .. } => true,
             Self::Journal { .. }
@@ -261,12 +268,13 @@ fn run_until(
     disk: &Disk,
     restart: &Restart,
 ) -> Result<(), NodeError> {
+    let trusted = Trusted::read(&config)?;
     let datadir = Arc::new(DataDir::open(&config.data_dir, &config.id)?);
     let cover = read_cover(&config)?;
     let runtimes = Runtimes::start().map_err(NodeError::Runtime)?;
     let mut store = None;
     let result = runtimes.block_on(async {
-        let node = Node::open(&config, &runtimes, datadir, cover, disk).await?;
+        let node = Node::open(&config, &runtimes, datadir, (cover, trusted), disk).await?;
         store = Some(node.core.store());
         node.run(&config, stop, restart).await
     });
@@ -318,6 +326,7 @@ struct Node {
     cover: Bytes,
     access: Access,
     warnings: Warnings,
+    trusted: Trusted,
 }
 
 impl Node {
@@ -325,7 +334,7 @@ impl Node {
         config: &ServeConfig,
         runtimes: &Runtimes,
         datadir: Arc<DataDir>,
-        cover: Bytes,
+        (cover, trusted): (Bytes, Trusted),
         disk: &Disk,
     ) -> Result<Self, NodeError> {
         // Ports first: the likeliest mistake, and nothing has been written yet.
@@ -341,10 +350,21 @@ impl Node {
         let (known, warned) = (config.clone(), warnings.clone());
         let opening = move || Access::open(known.tokens.as_deref(), &known.data_dir, warned);
         let access = runtimes.client.blocking(opening).await?;
+        core.links = core.links.clone().trusting(trusted.peers.clone());
         let metrics = Arc::clone(&core.metrics);
         let pool = Pool::new(config.codec_threads, limits::POOL_QUEUE_MAX, metrics);
         let runtimes = runtimes.clone();
-        Ok(Self { core, runtimes, raft_listener, client_port, pool, cover, access, warnings })
+        Ok(Self {
+            core,
+            runtimes,
+            raft_listener,
+            client_port,
+            pool,
+            cover,
+            access,
+            warnings,
+            trusted,
+        })
     }
 
     async fn run(
@@ -363,7 +383,10 @@ impl Node {
             (core.contact.clone(), core.verdict.clone(), core.health.clone(), stats.clone()),
             (core.links.clone(), Arc::clone(&core.metrics), pause.clone()),
             (core.solo.clone(), core.journal.clone(), self.warnings.clone()),
+            self.trusted.clone(),
         );
+        let fresh = self.trusted.clone().keep_fresh(core.rt.clone());
+        core.rt.spawn_until_stop("certificates", fresh);
         let mut routes = Routes::default();
         let (operator, operations) = Operator::channel(OPERATIONS_MAX);
         core.mount(&mut routes);
@@ -446,6 +469,7 @@ impl Node {
                 data_dir: std::path::absolute(&config.data_dir)
                     .unwrap_or_else(|_| config.data_dir.clone()),
             },
+            ca: config.security.tls.as_ref().map(|files| files.ca.clone()),
         });
         let clients = ServeLimits {
             connections_max: config.connections_max,
@@ -463,20 +487,18 @@ impl Node {
             node = %config.id, listen = %config.listen, raft_listen = %config.raft_listen,
             "node started"
         );
+        let page = format!("{}://{}/", service.scheme(), config.advertise);
         if access.asks_for_tokens() {
-            tracing::info!(
-                "the dashboard is at http://{}/, for whoever has a token",
-                config.advertise
-            );
+            tracing::info!("the dashboard is at {page}, for whoever has a token");
         } else {
+            let file = access.own_path().display();
             tracing::info!(
-                "the dashboard is at http://{}/; for orders it asks for the token in {}",
-                config.advertise,
-                access.own_path().display()
+                "the dashboard is at {page}; for orders it asks for the token in {file}"
             );
         }
         let (failed, not_listening) = oneshot::channel();
         let (port, stopped, remote_admin) = (self.client_port, stop.clone(), config.remote_admin);
+        let guard = Guard::Clients(self.trusted.tls);
         client_rt.spawn("client port", async move {
             // A returning node's clients would wait for its first word of the leader, and the
             // other nodes serve them at once.
@@ -486,7 +508,8 @@ impl Node {
                 Ok(listener) => {
                     let service_for =
                         crate::http::service_for(service, pause, access, remote_admin);
-                    net::serve::serve(listener, None, clients, stopped, service_for).await;
+                    let service_for = move |caller: Caller| service_for(caller.addr);
+                    net::serve::serve(listener, None, guard, clients, stopped, service_for).await;
                 }
                 // Nobody hears it where the node is ending already.
                 Err(error) => drop(failed.send(error)),

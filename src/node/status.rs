@@ -10,6 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use tokio::sync::watch;
 
+use super::security::Trusted;
 use crate::api::cluster::{Access, ClusterStatus, Mode, NodeStatus, Role, split_addr};
 use crate::clock;
 use crate::config::ServeConfig;
@@ -82,6 +83,7 @@ pub struct StatusParts {
     pause: PauseGate,
     solo: Solo,
     journal: Journal,
+    trusted: Trusted,
     started: clock::Instant,
     usage: Arc<Mutex<Usage>>,
     led: Arc<Mutex<Option<Led>>>,
@@ -97,6 +99,7 @@ impl StatusParts {
         (contact, verdict, health, stats): (Contact, Verdict, Health, RequestStats),
         (links, metrics, pause): (Links, Arc<Metrics>, PauseGate),
         (solo, journal, warnings): (Solo, Journal, Warnings),
+        trusted: Trusted,
     ) -> (Self, watch::Receiver<Arc<ClusterStatus>>) {
         let (published, statuses) = watch::channel(Arc::default());
         let parts = Self {
@@ -112,6 +115,7 @@ impl StatusParts {
             pause,
             solo,
             journal,
+            trusted,
             started: clock::now(),
             usage: Arc::default(),
             led: Arc::default(),
@@ -395,7 +399,7 @@ impl StatusParts {
             leader_since_ms: self.led_since(leader.map(|leader| leader.raft_id), view.term),
             quorum,
             can_lose: if quorum { u32::try_from(spare).unwrap_or(u32::MAX) } else { 0 },
-            warnings: self.warnings.list(),
+            warnings: [self.trusted.warnings(), self.warnings.list()].concat(),
             access: if self.config.tokens.is_some() { Access::Tokens } else { Access::Open },
             nodes,
         }

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use http::header::HeaderValue;
 
 use crate::ident::{ClusterUuid, NodeName, RaftId};
+use crate::trust::Proven;
 
 const FROM: &str = "x-stegcluster-from";
 const CLUSTER: &str = "x-stegcluster-cluster";
@@ -56,16 +57,23 @@ impl Sender {
         }
     }
 
-    /// Reads the envelope of an incoming message.
+    /// Reads the envelope of an incoming message, from a connection whose other end has `proven` to
+    /// bear certain names.
     ///
     /// # Errors
     /// See [`EnvelopeError`].
-    pub fn open(&self, headers: &HeaderMap) -> Result<Envelope, EnvelopeError> {
+    pub fn open(&self, headers: &HeaderMap, proven: &Proven) -> Result<Envelope, EnvelopeError> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let wire = text(WIRE).and_then(|wire| wire.parse().ok());
         let (Some(wire), Some(from)) = (wire, text(FROM).and_then(|from| from.parse().ok())) else {
             return Err(EnvelopeError::NotAPeer);
         };
+        if let Some(names) = proven
+            && !names.contains(&from)
+        {
+            let names = names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
+            return Err(EnvelopeError::AnotherName { from, names });
+        }
         if wire != WIRE_FORMAT {
             return Err(EnvelopeError::WireFormat { from, theirs: wire });
         }
@@ -104,6 +112,8 @@ pub struct Envelope {
 pub enum EnvelopeError {
     #[error("this is a Raft port, for peers only; clients use the client port")]
     NotAPeer,
+    #[error("the sender calls itself {from}, and its certificate is for {names}")]
+    AnotherName { from: NodeName, names: String },
     #[error(
         "{from} speaks wire format {theirs}, this node speaks {WIRE_FORMAT}; run the same version on all nodes"
     )]
@@ -141,10 +151,23 @@ mod tests {
         for (theirs, ours, accepted) in cases {
             let mut headers = HeaderMap::new();
             sender("n2", theirs).seal(&mut headers, None);
-            let opened = sender("n1", ours).open(&headers);
+            let opened = sender("n1", ours).open(&headers, &None);
             assert_eq!(opened.is_ok(), accepted, "{theirs:?} to {ours:?}: {opened:?}");
         }
-        assert_eq!(sender("n1", None).open(&HeaderMap::new()), Err(EnvelopeError::NotAPeer));
+        assert_eq!(sender("n1", None).open(&HeaderMap::new(), &None), Err(EnvelopeError::NotAPeer));
+    }
+
+    #[test]
+    fn who_has_proven_another_name_is_refused() {
+        let mut headers = HeaderMap::new();
+        sender("n2", None).seal(&mut headers, None);
+        for (names, accepted) in
+            [(vec!["n2"], true), (vec!["n3", "n2"], true), (vec!["n3"], false), (vec![], false)]
+        {
+            let proven: Proven = Some(names.iter().map(|name| name.parse().unwrap()).collect());
+            let opened = sender("n1", None).open(&headers, &proven);
+            assert_eq!(opened.is_ok(), accepted, "{names:?}: {opened:?}");
+        }
     }
 
     #[test]
@@ -152,7 +175,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         sender("n2", None).seal(&mut headers, None);
         headers.insert(WIRE, HeaderValue::from(WIRE_FORMAT + 1));
-        let error = sender("n1", None).open(&headers).unwrap_err();
+        let error = sender("n1", None).open(&headers, &None).unwrap_err();
         assert!(
             matches!(error, EnvelopeError::WireFormat { theirs, .. } if theirs == WIRE_FORMAT + 1)
         );
@@ -163,7 +186,7 @@ mod tests {
         for (to, accepted) in [(None, true), (Some(1), true), (Some(2), false)] {
             let mut headers = HeaderMap::new();
             sender("n2", Some(1)).seal(&mut headers, to.map(RaftId));
-            let opened = sender("n1", Some(1)).open(&headers);
+            let opened = sender("n1", Some(1)).open(&headers, &None);
             assert_eq!(opened.is_ok(), accepted, "{to:?}: {opened:?}");
         }
     }

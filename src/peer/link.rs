@@ -2,9 +2,10 @@
 //! so that a large batch of entries or a snapshot never delays a heartbeat or a vote.
 
 use std::collections::BTreeMap;
+use std::error::Error as StdError;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,12 +19,13 @@ use serde::de::DeserializeOwned;
 
 use super::PeerError;
 use super::envelope::Sender;
-use crate::ident::RaftId;
+use crate::ident::{NodeName, RaftId};
 use crate::limits::{PEER_BODY_BYTES_MAX, PEER_DIAL_MAX, PEER_IDLE_MAX};
 use crate::net::dial::{self, Body, DialError};
 use crate::net::gate::{Gate, Peer, Way};
 use crate::observe::traffic::{Kind, Outcome, PeerCounts, Traffic};
 use crate::rt::RaftRt;
+use crate::trust::{PeerTrust, words};
 
 /// What a connection is for. Messages of one lane may wait for each other, those of
 /// two lanes never.
@@ -51,13 +53,38 @@ pub struct Links {
     rt: RaftRt,
     sender: Sender,
     gate: Gate,
+    trust: PeerTrust,
+    /// Which node listens where, as far as is known.
+    names: Arc<RwLock<BTreeMap<String, NodeName>>>,
     idle: Arc<Mutex<Idle>>,
     traffic: Traffic,
 }
 
 impl Links {
     pub fn new(rt: RaftRt, sender: Sender, gate: Gate) -> Self {
-        Self { rt, sender, gate, idle: Arc::default(), traffic: Traffic::default() }
+        let (trust, names, idle) = (PeerTrust::Open, Arc::default(), Arc::default());
+        Self { rt, sender, gate, trust, names, idle, traffic: Traffic::default() }
+    }
+
+    /// The same, with peers that are known by `trust`.
+    pub fn trusting(self, trust: PeerTrust) -> Self {
+        Self { trust, ..self }
+    }
+
+    pub fn trust(&self) -> &PeerTrust {
+        &self.trust
+    }
+
+    /// From here on, where nodes have certificates, only node `name` is believed at `addr`.
+    pub fn expect(&self, addr: &str, name: &NodeName) {
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        if names.get(addr) != Some(name) {
+            names.insert(addr.to_owned(), name.clone());
+        }
+    }
+
+    fn expected(&self, addr: &str) -> Option<NodeName> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).get(addr).cloned()
     }
 
     pub fn sender(&self) -> &Sender {
@@ -236,7 +263,7 @@ impl Link {
         headers.insert(http::header::HOST, host);
         self.links.sender.seal(headers, self.to);
         let mut response =
-            sender.send_request(request).await.map_err(|error| self.unreachable(error))?;
+            sender.send_request(request).await.map_err(|error| self.broken(&error))?;
         self.pass_gate(Way::In).await;
         response.extensions_mut().insert(Reusable(Arc::new(Mutex::new(Some(sender)))));
         Ok(response)
@@ -251,8 +278,12 @@ impl Link {
     async fn dial(&self) -> Result<SendRequest<Body>, PeerError> {
         // A connection needs the peer's answer.
         self.pass_gate(Way::In).await;
-        dial::http(&self.links.rt, &self.addr, PEER_DIAL_MAX).await.map_err(|error| match error {
+        let Links { rt, trust, .. } = &self.links;
+        let expected = self.links.expected(&self.addr);
+        let dialled = dial::http(rt, &self.addr, PEER_DIAL_MAX, trust, expected.as_ref()).await;
+        dialled.map_err(|error| match error {
             DialError::Refused => PeerError::Refused { peer: self.addr.clone() },
+            DialError::Untrusted(cause) => PeerError::Untrusted { peer: self.addr.clone(), cause },
             other => self.unreachable(other),
         })
     }
@@ -283,6 +314,15 @@ impl Link {
         PeerError::Rejected { peer: self.addr.clone(), status: status.as_u16(), reason }
     }
 
+    /// The connection ended under a message. In TLS 1.3 whoever is let in hears only then that he
+    /// is not (RFC 8446 section 4.4.2.4).
+    fn broken(&self, error: &(dyn StdError + 'static)) -> PeerError {
+        match words::of(error) {
+            Some(cause) => PeerError::Untrusted { peer: self.addr.clone(), cause },
+            None => self.unreachable(error),
+        }
+    }
+
     fn unreachable(&self, cause: impl std::fmt::Display) -> PeerError {
         PeerError::Unreachable { peer: self.addr.clone(), cause: cause.to_string() }
     }
@@ -311,7 +351,9 @@ fn kind_of(lane: Lane, path: &str) -> Kind {
 fn outcome_of<T>(answer: &Result<T, PeerError>) -> Outcome {
     match answer {
         Ok(_) => Outcome::Answered,
-        Err(PeerError::Refused { .. } | PeerError::Rejected { .. }) => Outcome::Refused,
+        Err(
+            PeerError::Refused { .. } | PeerError::Rejected { .. } | PeerError::Untrusted { .. },
+        ) => Outcome::Refused,
         Err(
             PeerError::Unreachable { .. }
             | PeerError::Timeout { .. }

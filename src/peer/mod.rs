@@ -18,6 +18,9 @@ pub enum PeerError {
     /// No connection, or it broke. The message may have arrived.
     #[error("{peer} cannot be reached: {cause}")]
     Unreachable { peer: String, cause: String },
+    /// Somebody is there who is not the node that was meant, or that does not believe us.
+    #[error("{peer} and this node do not trust each other: {cause}")]
+    Untrusted { peer: String, cause: String },
     /// No answer in time. The message may have arrived.
     #[error("{peer} did not answer within {ms} ms")]
     Timeout { peer: String, ms: u128 },

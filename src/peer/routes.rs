@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -20,6 +19,8 @@ use serde::de::DeserializeOwned;
 use super::envelope::{Envelope, Sender};
 use crate::limits::{NEWCOMER_BODY_BYTES_MAX, PEER_BODY_BYTES_MAX, PEER_BODY_READ_MAX};
 use crate::net::gate::{Gate, Peer, Way};
+use crate::net::serve::Caller;
+use crate::trust::Proven;
 
 /// An answer to a peer.
 pub type PeerResponse = Response<BoxBody<Bytes, io::Error>>;
@@ -118,15 +119,21 @@ impl Routes {
     }
 
     /// The service of each connection, for [`crate::net::serve::serve`].
-    pub fn service_for(self, sender: Sender, gate: Gate) -> impl Fn(SocketAddr) -> PeerService {
-        let service = PeerService { routes: Arc::new(self), sender, gate };
-        move |_client| service.clone()
+    pub fn service_for(self, sender: Sender, gate: Gate) -> impl Fn(Caller) -> PeerService {
+        let routes = Arc::new(self);
+        move |caller| PeerService {
+            routes: Arc::clone(&routes),
+            sender: sender.clone(),
+            gate: gate.clone(),
+            proven: caller.proven,
+        }
     }
 
     async fn dispatch(
         &self,
         sender: &Sender,
         gate: &Gate,
+        proven: &Proven,
         request: Request<Incoming>,
     ) -> PeerResponse {
         let (parts, body) = request.into_parts();
@@ -134,7 +141,7 @@ impl Routes {
             let reason = "this is a Raft port, for peers only; clients use the client port";
             return refuse(Refusal { status: StatusCode::NOT_FOUND, reason: reason.into() });
         };
-        let envelope = match sender.open(&parts.headers) {
+        let envelope = match sender.open(&parts.headers, proven) {
             Ok(envelope) => envelope,
             Err(error) => {
                 tracing::warn!(cause = %error, "a message on the Raft port was refused");
@@ -169,6 +176,7 @@ pub struct PeerService {
     routes: Arc<Routes>,
     sender: Sender,
     gate: Gate,
+    proven: Proven,
 }
 
 impl hyper::service::Service<Request<Incoming>> for PeerService {
@@ -177,8 +185,8 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
     type Future = Pin<Box<dyn Future<Output = Result<PeerResponse, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let Self { routes, sender, gate } = self.clone();
-        Box::pin(async move { Ok(routes.dispatch(&sender, &gate, request).await) })
+        let Self { routes, sender, gate, proven } = self.clone();
+        Box::pin(async move { Ok(routes.dispatch(&sender, &gate, &proven, request).await) })
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
@@ -18,6 +19,7 @@ use crate::detector::{Contact, Verdict};
 use crate::ident::{RaftId, Term};
 use crate::limits::PEER_BODY_READ_MAX;
 use crate::observe::events::{Change, Events};
+use crate::peer::envelope::Envelope;
 use crate::peer::routes::{Admit, PeerResponse, Refusal, Routes, json_response};
 #[cfg(sim)]
 use crate::sim::{
@@ -38,72 +40,26 @@ pub fn mount(
 ) {
     {
         let (late, contact) = (Arc::clone(late), contact.clone());
-        routes.json(APPEND, Admit::Members, move |_, rpc: AppendEntriesRequest<TypeConfig>| {
-            let (late, contact) = (Arc::clone(&late), contact.clone());
-            async move {
-                let consensus = ready(&late)?;
-                contact.heard(leader_of(&rpc.vote), term_of(&rpc.vote));
-                let response = consensus.raft.append_entries(rpc).await.map_err(failed)?;
-                Ok(Appended { response, durable_last: consensus.log.durable_last() })
-            }
-        });
-    }
-    {
-        let (late, verdict, events) = (Arc::clone(late), verdict.clone(), events.clone());
-        #[cfg(sim)]
-        let contact = contact.clone();
-        routes.json(VOTE, Admit::Members, move |envelope, mut rpc: VoteRequest<TypeConfig>| {
-            let (late, verdict, events) = (Arc::clone(&late), verdict.clone(), events.clone());
-            #[cfg(sim)]
-            let heard = contact.clone();
-            async move {
-                let consensus = ready(&late)?;
-                // The lease that a dead leader left may be passed over only on this node's
-                // own evidence that this leader of this term is dead.
-                let view = consensus.view();
-                if let Some(leader) = view.leader {
-                    rpc.leadership_transfer |= verdict.holds_dead(leader, view.term);
+        routes.json(
+            APPEND,
+            Admit::Members,
+            move |envelope, rpc: AppendEntriesRequest<TypeConfig>| {
+                let (late, contact) = (Arc::clone(&late), contact.clone());
+                async move {
+                    let consensus = ready(&late)?;
+                    for_itself(&consensus, &envelope, &rpc.vote)?;
+                    contact.heard(leader_of(&rpc.vote), term_of(&rpc.vote));
+                    let response = consensus.raft.append_entries(rpc).await.map_err(failed)?;
+                    Ok(Appended { response, durable_last: consensus.log.durable_last() })
                 }
-                #[cfg(sim)]
-                let witness = witness::VoteAsked {
-                    voter: view.me,
-                    leader: view.leader,
-                    term: view.term,
-                    excused: rpc.leadership_transfer,
-                    asked: crate::clock::now(),
-                    heard: view.leader.and_then(|leader| heard.last_of(leader, view.term)),
-                };
-                #[cfg(sim)]
-                {
-                    rpc.leadership_transfer |= sabotage::is(Bug::VoteWithoutEvidence);
-                }
-                let term = rpc.vote.leader_id.term;
-                let answer = consensus.raft.vote(rpc).await.map_err(failed)?;
-                #[cfg(sim)]
-                witness.answered(answer.vote_granted);
-                tracing::info!(
-                    peer = %envelope.from, term, granted = answer.vote_granted,
-                    "vote requested"
-                );
-                let change = Change::Voted {
-                    node: events.reporter().clone(),
-                    candidate: envelope.from,
-                    granted: answer.vote_granted,
-                };
-                events.emit(Term(term), change);
-                Ok(answer)
-            }
-        });
+            },
+        );
     }
+    mount_votes(routes, late, contact, verdict, events);
     let readiness = Arc::clone(late);
     routes.json(READY, Admit::Members, move |_, (): ()| {
         let late = Arc::clone(&readiness);
         async move { ready(&late).map(drop) }
-    });
-    let pre = Arc::clone(late);
-    routes.json(PRE_VOTE, Admit::Members, move |_, rpc: VoteRequest<TypeConfig>| {
-        let late = Arc::clone(&pre);
-        async move { ready(&late)?.raft.pre_vote(rpc).await.map_err(failed) }
     });
     let fitness = Arc::clone(late);
     routes.json(FITNESS, Admit::Members, move |_, (): ()| {
@@ -116,9 +72,9 @@ pub fn mount(
         async move { ready(&late)?.raft.handle_transfer_leader(request).await.map_err(failed) }
     });
     let (late, contact) = (Arc::clone(late), contact.clone());
-    routes.raw(SNAPSHOT, Admit::Members, move |_, body| {
+    routes.raw(SNAPSHOT, Admit::Members, move |envelope, body| {
         let (late, contact) = (Arc::clone(&late), contact.clone());
-        async move { take_snapshot(ready(&late)?, &contact, body).await }
+        async move { take_snapshot(ready(&late)?, &envelope, &contact, body).await }
     });
 }
 
@@ -128,6 +84,83 @@ fn ready(late: &LateConsensus) -> Result<Consensus, Refusal> {
 
 fn failed(error: impl std::fmt::Display) -> Refusal {
     Refusal::unavailable(error.to_string())
+}
+
+fn mount_votes(
+    routes: &mut Routes,
+    late: &LateConsensus,
+    #[cfg_attr(not(sim), allow(unused_variables, reason = "for the witness"))] contact: &Contact,
+    verdict: &Verdict,
+    events: &Events,
+) {
+    let (asked, verdict, events) = (Arc::clone(late), verdict.clone(), events.clone());
+    #[cfg(sim)]
+    let contact = contact.clone();
+    routes.json(VOTE, Admit::Members, move |envelope, mut rpc: VoteRequest<TypeConfig>| {
+        let (late, verdict, events) = (Arc::clone(&asked), verdict.clone(), events.clone());
+        #[cfg(sim)]
+        let heard = contact.clone();
+        async move {
+            let consensus = ready(&late)?;
+            for_itself(&consensus, &envelope, &rpc.vote)?;
+            // The lease that a dead leader left may be passed over only on this node's
+            // own evidence that this leader of this term is dead.
+            let view = consensus.view();
+            if let Some(leader) = view.leader {
+                rpc.leadership_transfer |= verdict.holds_dead(leader, view.term);
+            }
+            #[cfg(sim)]
+            let witness = witness::VoteAsked {
+                voter: view.me,
+                leader: view.leader,
+                term: view.term,
+                excused: rpc.leadership_transfer,
+                asked: crate::clock::now(),
+                heard: view.leader.and_then(|leader| heard.last_of(leader, view.term)),
+            };
+            #[cfg(sim)]
+            {
+                rpc.leadership_transfer |= sabotage::is(Bug::VoteWithoutEvidence);
+            }
+            let term = rpc.vote.leader_id.term;
+            let answer = consensus.raft.vote(rpc).await.map_err(failed)?;
+            #[cfg(sim)]
+            witness.answered(answer.vote_granted);
+            tracing::info!(
+                peer = %envelope.from, term, granted = answer.vote_granted,
+                "vote requested"
+            );
+            let change = Change::Voted {
+                node: events.reporter().clone(),
+                candidate: envelope.from,
+                granted: answer.vote_granted,
+            };
+            events.emit(Term(term), change);
+            Ok(answer)
+        }
+    });
+    let pre = Arc::clone(late);
+    routes.json(PRE_VOTE, Admit::Members, move |envelope, rpc: VoteRequest<TypeConfig>| {
+        let late = Arc::clone(&pre);
+        async move {
+            let consensus = ready(&late)?;
+            for_itself(&consensus, &envelope, &rpc.vote)?;
+            consensus.raft.pre_vote(rpc).await.map_err(failed)
+        }
+    });
+}
+
+/// A candidate asks for itself, and a leader sends for itself: whoever may only call itself by one
+/// name cannot stand or lead for another. A member that this node does not know yet is believed.
+fn for_itself(consensus: &Consensus, envelope: &Envelope, vote: &Vote) -> Result<(), Refusal> {
+    let view = consensus.view();
+    let member = view.member(leader_of(vote));
+    if let Some(other) = member.filter(|member| member.name != envelope.from) {
+        let reason =
+            format!("{} sent this for {}, and each sends for itself", envelope.from, other.name);
+        return Err(Refusal { status: StatusCode::FORBIDDEN, reason });
+    }
+    Ok(())
 }
 
 fn leader_of(vote: &Vote) -> RaftId {
@@ -143,6 +176,7 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 async fn take_snapshot(
     consensus: Consensus,
+    envelope: &Envelope,
     contact: &Contact,
     mut body: Incoming,
 ) -> Result<PeerResponse, Refusal> {
@@ -161,6 +195,7 @@ async fn take_snapshot(
     };
     let head: SnapshotHead = serde_json::from_slice(&start[..end])
         .map_err(|error| Refusal::bad_request(format!("the snapshot's head: {error}")))?;
+    for_itself(&consensus, envelope, &head.vote)?;
     let rest = Bytes::from(start.split_off(end + 1));
 
     // Only one snapshot at a time may use the room beside the ledger.

@@ -21,6 +21,7 @@ use crate::load::generator::{self, fresh_prefix};
 use crate::load::histogram::Latencies;
 use crate::load::{BenchReport, Done, LoadError, LoadPlan, Meter, Mix, Monitor, Outcome};
 use crate::pool::lower_priority;
+use crate::trust::Roots;
 
 /// Often enough for a chart that moves.
 const TICK: Duration = Duration::from_millis(250);
@@ -153,6 +154,14 @@ impl Service {
         if last.as_ref().is_some_and(Bench::is_running) {
             return Err(BenchError::Running.into());
         }
+        // A small file, and new for each load: it may have changed.
+        let servers = match &self.parts().ca {
+            Some(ca) => {
+                let roots = Roots::read(ca).map_err(|error| BenchError::Refused(error.to_string()));
+                servers.trusting(roots?)
+            }
+            None => servers,
+        };
         let bench = Bench::new(request);
         let (ended, end) = oneshot::channel();
         let run = Run { bench: bench.clone(), service: self.clone(), names };
@@ -349,6 +358,8 @@ struct Counted {
     /// Since the last tick.
     ok: u64,
     latencies: Latencies,
+    /// At the last tick.
+    rps: f64,
 }
 
 impl Counted {
@@ -358,6 +369,7 @@ impl Counted {
             by_server: vec![BenchCounts::default(); servers],
             ok: 0,
             latencies: Latencies::new(2),
+            rps: 0.0,
         }
     }
 
@@ -381,12 +393,16 @@ impl Counted {
         interval: Duration,
         leader: Option<String>,
     ) -> BenchTick {
+        // The last interval is cut short by the end: a few requests in a millisecond are no rate.
+        let part = interval.as_secs_f64() / TICK.as_secs_f64();
+        let interval_s = interval.max(TICK).as_secs_f64();
+        self.rps = self.ok as f64 / interval_s + self.rps * (1.0 - part).max(0.0);
         let quantile = |quantile| self.latencies.quantile_ms(quantile);
         let tick = BenchTick {
             t_s,
             ok: self.all.ok,
             failed: self.all.failed,
-            rps: self.ok as f64 / interval.as_secs_f64().max(0.001),
+            rps: self.rps,
             p50_ms: quantile(0.5),
             p95_ms: quantile(0.95),
             p99_ms: quantile(0.99),
@@ -472,5 +488,12 @@ mod tests {
         assert_eq!(first.per_node["n2"], BenchCounts { ok: 0, failed: 1 });
         let second = counted.tick(&names, 0.5, TICK, None);
         assert_eq!((second.ok, second.rps, second.p50_ms), (10, 0.0, None));
+        for _ in 0..10 {
+            counted.record(&done(0, 20, true));
+        }
+        assert_eq!(counted.tick(&names, 0.75, TICK, None).rps, 40.0);
+        counted.record(&done(0, 20, true));
+        let cut_short = counted.tick(&names, 0.8, TICK / 5, None);
+        assert!((cut_short.rps - 36.0).abs() < 0.1, "{cut_short:?}");
     }
 }

@@ -9,14 +9,19 @@ use super::cost::{self, Estimate};
 use super::{Permit, Service, ServiceError};
 use crate::stego::{self, Passphrase};
 
-/// A secret found.
-#[derive(Debug)]
+/// A secret found. `Debug` does not show it.
 pub struct Extracted {
     pub secret: Bytes,
     /// Guessed from the first bytes.
     pub mime: &'static str,
     /// Holds the memory of the answer.
     pub permit: Permit,
+}
+
+impl std::fmt::Debug for Extracted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Extracted").field("mime", &self.mime).finish_non_exhaustive()
+    }
 }
 
 impl Service {

@@ -27,6 +27,7 @@ pub(crate) mod testing;
 mod tests;
 mod verify;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,6 +91,8 @@ pub struct ServiceParts {
     /// What this node sends to its peers.
     pub traffic: Traffic,
     pub about: About,
+    /// The CA of the nodes, where clients are served over TLS.
+    pub ca: Option<PathBuf>,
 }
 
 /// Everything a client may ask of this node. Cheap to clone.
@@ -226,6 +229,11 @@ impl Service {
         let cost = cost::of_bytes(cover.len() as u64);
         let job = move || stego::capacity(&cover, method, bits, encrypted);
         Ok(self.on_codec(cost, job).await??)
+    }
+
+    /// How browsers reach the nodes of this cluster: `https` or `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.parts().ca.is_some() { "https" } else { "http" }
     }
 
     /// The cover that is used when a request brings none, as it was given.

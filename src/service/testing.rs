@@ -129,6 +129,7 @@ impl Bench {
             events: Events::new(node),
             traffic: Traffic::default(),
             about: super::About::default(),
+            ca: None,
         });
         Self { service, ledger, status, _operations: operations, rt, pool }
     }

@@ -10,11 +10,16 @@ use flate2::write::DeflateEncoder;
 use super::error::StegoError;
 use crate::limits;
 
-/// A secret as it will be stored.
-#[derive(Debug)]
+/// A secret as it will be stored. `Debug` does not show it.
 pub(crate) struct Packed<'a> {
     pub bytes: Cow<'a, [u8]>,
     pub compressed: bool,
+}
+
+impl std::fmt::Debug for Packed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Packed").field("compressed", &self.compressed).finish_non_exhaustive()
+    }
 }
 
 /// Compresses `secret` where that makes it smaller. What looks as if nothing could make

@@ -1,8 +1,10 @@
 // The dashboard in a real browser, against real nodes. `make browser-test` runs it.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Cluster, until } from "./cluster.mjs";
 import { close, show, textIs, withPage } from "./page.mjs";
@@ -371,4 +373,36 @@ describe("three nodes", () => {
     console.log(`the page and all that it loads: ${bytes} bytes in ${[...names].filter((url) => url.includes("/page/")).length + 1} files`);
     assert.ok(bytes < 300_000);
   });
+});
+
+test("a node with tokens shows itself to none without, and each token does what it may", async () => {
+  const [reader, embedder] = ["r".repeat(43), "e".repeat(43)];
+  const folder = await mkdtemp(path.join(tmpdir(), "stegcluster-tokens-"));
+  const file = path.join(folder, "tokens");
+  await writeFile(file, `read looker ${reader}\nembed worker ${embedder}\n`, { mode: 0o600 });
+  const cluster = await Cluster.start(1, { flags: ["--tokens", file] });
+  try {
+    await until("the node to listen", async () => (await fetch(`${cluster.url("n1")}/healthz`)).ok);
+    assert.equal((await fetch(`${cluster.url("n1")}/cluster/status`)).status, 401);
+    await withPage(cluster.url("n1"), {}, async (page) => {
+      await textIs(page, "#token-why", /asks everyone for an access token/);
+      await page.click("#token-cancel");
+      await page.click("#give-token");
+      await page.fill("#token-input", reader);
+      await page.keyboard.press("Enter");
+      await textIs(page, "#tile-leader", /^n1$/);
+      await show(page, "hide");
+      await page.setInputFiles("#hide-secret input", text("letter.txt"));
+      await page.click("#hide-form button[type=submit]");
+      await textIs(page, "#hide-message", /Could not hide the file.*Give a token with enough rights/);
+      await page.click("#forget-token");
+      await page.click("#hide-form button[type=submit]");
+      await page.fill("#token-input", embedder);
+      await page.keyboard.press("Enter");
+      await page.waitForSelector("#hide-result:not([hidden]) #hide-facts dd");
+    });
+  } finally {
+    await cluster.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
 });

@@ -80,7 +80,7 @@ fn the_errors_that_people_meet() {
     let calls: &[&[&str]] = &[
         &["statsu"],
         &["status", "--server", "x"],
-        &["status", "--servers", "https://a:1"],
+        &["status", "--servers", "ftp://a:1"],
         &["status", "--servers", "localhost"],
         &["status", "--interval-ms", "5"],
         &["status", NOBODY],

@@ -11,7 +11,7 @@ use crate::lexer::{Kind, Token, tokens, without_tests};
 /// first layer, plain words, may use each other.
 const LAYERS: &[&[&str]] = &[
     &["api", "clock", "ident", "limits", "observe", "record", "sim", "view"],
-    &["rt"],
+    &["rt", "trust"],
     &["access", "config", "datadir", "net", "plot", "pool", "stego", "store"],
     &["client", "ledger", "peer"],
     &["detector", "fleet", "load", "solo"],
@@ -39,13 +39,18 @@ const CRATES: &[(&str, &[&str])] = &[
     ("pulp", &["src/stego/"]),
     ("prometheus", &["src/node/status.rs", "src/observe/"]),
     ("rand", &["src/raft/sim_runtime.rs"]),
+    ("rcgen", &["src/trust/"]),
     ("rocksdb", &["src/store/rocks.rs"]),
+    ("rustls", &["src/net/secured.rs", "src/trust/"]),
     ("serde_yaml", &["src/config/"]),
+    ("snow", &["src/trust/secret.rs"]),
     ("todc_utils", &["src/drill/linear.rs"]),
+    ("tokio_rustls", &["src/net/secured.rs"]),
     ("tracing_subscriber", &["src/observe/log.rs"]),
     ("ttf_parser", &["src/plot/"]),
     ("ureq", &["src/client/"]),
     ("warp", &["src/http/"]),
+    ("x509_parser", &["src/trust/certificates.rs"]),
     ("zeno", &["src/plot/"]),
 ];
 

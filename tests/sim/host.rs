@@ -101,6 +101,7 @@ impl Host {
             remote_admin: false,
             memory_mib: 256,
             tokens: None,
+            security: stegcluster::config::Security::default(),
             cover_cache_mib: 0,
             connections_max: 4096,
             connections_per_client_max: 4096,

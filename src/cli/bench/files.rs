@@ -22,7 +22,7 @@ pub(super) fn material(args: &LoadArgs) -> anyhow::Result<Material> {
     Ok(Material {
         covers: Arc::new(covers),
         secrets: Arc::new(secrets),
-        passphrase: passphrase(args.passphrase_file.as_ref())?,
+        passphrase: passphrase(args.passphrase_file.as_ref())?.map(|text| text.to_string()),
         method: args.method,
         bits: args.bits,
     })

@@ -102,6 +102,7 @@ pub fn look(seen: &[&Seen], findings: &mut Findings) {
     clocks(seen, findings);
     versions(seen, findings);
     settings(seen, findings);
+    warnings(seen, findings);
     seen.iter().for_each(|seen| machines(seen, findings));
     election::look(seen, findings);
 }
@@ -291,6 +292,16 @@ fn settings(seen: &[&Seen], findings: &mut Findings) {
     }
     if !differs {
         findings.ok("settings", "those that must be equal on all nodes are");
+    }
+}
+
+/// What the nodes themselves say should be looked at.
+fn warnings(seen: &[&Seen], findings: &mut Findings) {
+    for seen in seen {
+        let (Some(name), Ok(status)) = (seen.name(), &seen.status) else { continue };
+        for warning in &status.warnings {
+            findings.warn_of(format!("{name} warns"), warning.clone());
+        }
     }
 }
 

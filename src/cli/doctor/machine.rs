@@ -11,6 +11,7 @@ use super::Findings;
 use super::holders::holder;
 use crate::config::ServeConfig;
 use crate::datadir::{self, DataDir, Space};
+use crate::trust::{ClusterSecret, Tls};
 use crate::{clock, limits};
 
 pub const MIB: u64 = 1024 * 1024;
@@ -33,11 +34,44 @@ pub fn look(config: &ServeConfig, findings: &mut Findings) {
     let owner = DataDir::holder(&config.data_dir);
     ports(config, owner.as_deref(), findings);
     folder(config, owner.as_deref(), findings);
+    trust(config, findings);
     if let Some(space) = datadir::space(&config.data_dir) {
         room("free space", space, findings);
     }
     disk(config, findings);
     open_files("open files", getrlimit(Resource::Nofile).current, findings);
+}
+
+/// By what this node would know its peers.
+fn trust(config: &ServeConfig, findings: &mut Findings) {
+    const SUBJECT: &str = "peer authentication";
+    let security = &config.security;
+    let advice = "the node will not start like this";
+    let warnings = match (&security.tls, &security.secret_file) {
+        (Some(files), _) => {
+            Tls::read(config.id.clone(), files.clone()).map(|tls| ("certificates", tls.warnings()))
+        }
+        (None, Some(file)) => ClusterSecret::read(file)
+            .map(|(_, too_open)| ("the cluster's secret", Vec::from_iter(too_open))),
+        (None, None) if config.raft_listen.ip().to_canonical().is_loopback() => {
+            findings.ok(SUBJECT, "none, and the Raft port listens on loopback only");
+            return;
+        }
+        (None, None) => {
+            let text = format!("none: whoever reaches {} can join the cluster", config.raft_listen);
+            let advice =
+                "give all nodes certificates (stegcluster certs) or a secret (--secret-file)";
+            findings.warn(SUBJECT, text, advice);
+            return;
+        }
+    };
+    match warnings {
+        Err(error) => findings.problem(SUBJECT, error.to_string(), advice),
+        Ok((by, warnings)) if warnings.is_empty() => findings.ok(SUBJECT, format!("by {by}")),
+        Ok((_, warnings)) => {
+            warnings.into_iter().for_each(|warning| findings.warn_of(SUBJECT, warning));
+        }
+    }
 }
 
 fn ports(config: &ServeConfig, owner: Option<&str>, findings: &mut Findings) {

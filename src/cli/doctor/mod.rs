@@ -21,6 +21,7 @@ use super::{exit, output};
 use crate::client::{Server, Servers};
 use crate::config::raw::{ConfigError, Partial, key};
 use crate::config::resolve::{self, Resolved};
+use crate::trust::Roots;
 
 /// Find what is wrong with this machine or with the cluster, and what to do
 ///
@@ -110,6 +111,11 @@ impl Findings {
         advice: impl Into<String>,
     ) {
         self.add(Level::Warning, subject.into(), text.into(), Some(advice.into()));
+    }
+
+    /// Where the text says what to do.
+    fn warn_of(&mut self, subject: impl Into<String>, text: impl Into<String>) {
+        self.add(Level::Warning, subject.into(), text.into(), None);
     }
 
     fn problem(
@@ -202,7 +208,13 @@ impl DoctorArgs {
         nodes.sort_unstable();
         let parsed: Result<Vec<Server>, _> =
             nodes.iter().map(|(_, address)| address.parse()).collect();
-        Ok(Named { servers: parsed.and_then(Servers::new)?, by_default: false })
+        let mut servers = parsed.and_then(Servers::new)?;
+        if let Some(tls) = &config.security.tls
+            && tls.ca.is_file()
+        {
+            servers = servers.trusting(Roots::read(&tls.ca)?);
+        }
+        Ok(Named { servers: self.servers.trust.over(servers)?, by_default: false })
     }
 
     fn title(&self, resolved: &Resolved) -> String {

@@ -12,7 +12,6 @@ use warp::reply::Response;
 
 use super::error::HttpError;
 use super::{Answer, Context, origin, reply};
-use crate::api::cluster::ClusterStatus;
 use crate::record::Digest;
 
 struct File {
@@ -77,8 +76,9 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
     let reading = || warp::get().or(warp::head()).unify();
     let known = || warp::header::optional::<String>(IF_NONE_MATCH.as_str());
     let serve = |context: Context, known: Option<String>, file: Option<&'static File>| {
-        let status = context.service.status();
-        context.measured("dashboard", async move { answer(file, known.as_deref(), &status) })
+        let (status, scheme) = (context.service.status(), context.service.scheme());
+        let policy = origin::content_security_policy(&status, scheme);
+        context.measured("dashboard", async move { answer(file, known.as_deref(), policy) })
     };
     let page = warp::path::end()
         .and(reading())
@@ -99,7 +99,7 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
 }
 
 /// The file, or that the browser has it already (RFC 9110, section 13.1.2).
-fn answer(file: Option<&File>, known: Option<&str>, status: &ClusterStatus) -> Answer {
+fn answer(file: Option<&File>, known: Option<&str>, policy: String) -> Answer {
     let Some(file) = file else { return Err(HttpError::NoSuchPath) };
     let fresh = known.is_some_and(|known| known.split(',').any(|tag| tag.trim() == *TAG));
     let mut response = if fresh {
@@ -108,7 +108,6 @@ fn answer(file: Option<&File>, known: Option<&str>, status: &ClusterStatus) -> A
         reply::bytes(StatusCode::OK, file.media_type, Bytes::from_static(file.text.as_bytes()))
     };
     // Also with 304: it counts for what the browser has, and the nodes may be others by now.
-    let policy = origin::content_security_policy(status);
     reply::header(&mut response, "content-security-policy", policy);
     reply::header(&mut response, "referrer-policy", "no-referrer");
     // Asked for each time: a node that was upgraded brings a new page at once.
@@ -169,10 +168,11 @@ mod tests {
 
     #[test]
     fn a_browser_that_has_the_page_is_not_sent_it_again() {
-        let answer = |known| answer(Some(&PAGE[0]), known, &ClusterStatus::default()).unwrap();
+        let answer = |known| answer(Some(&PAGE[0]), known, String::new()).unwrap();
         let first = answer(None);
         let tag = first.headers()[ETAG].to_str().unwrap().to_owned();
-        let again = answer(Some(&format!("\"x\", {tag}")));
+        let known = format!("\"x\", {tag}");
+        let again = answer(Some(&known));
         assert_eq!((first.status(), again.status()), (StatusCode::OK, StatusCode::NOT_MODIFIED));
         let other = answer(Some("\"x\""));
         assert_eq!(other.status(), StatusCode::OK);

@@ -1,7 +1,7 @@
 // Access tokens: asked for when a node wants one, kept for this tab only, sent to no other node
 // than the one that they are for.
 
-import { byId, h } from "./dom.js";
+import { announce, byId, h } from "./dom.js";
 import { state } from "./state.js";
 
 const KEY = "stegcluster.tokens";
@@ -92,6 +92,22 @@ function ask(node, why, forAll) {
 function showButton() {
   const button = byId("forget-token");
   button.hidden = tokens.size === 0;
+}
+
+/**
+ * The cluster shows itself only to those with a token: resolves once there is one. Asks once by
+ * itself, and then at the press of a button.
+ */
+export async function askForAccess() {
+  const button = byId("give-token");
+  const why = tokens.has(ALL) ? "The token that this page had is not taken any more." : "This cluster asks everyone for an access token.";
+  tokens.delete(ALL);
+  for (let given = await askToken(null, why, true); !given; given = await askToken(null, why, true)) {
+    button.hidden = false;
+    announce("This cluster asks for an access token");
+    await new Promise((pressed) => button.addEventListener("click", pressed, { once: true }));
+  }
+  button.hidden = true;
 }
 
 export function startAccess() {

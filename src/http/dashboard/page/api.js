@@ -128,8 +128,9 @@ async function callOne(node, path, { admin = false, why = "", headers = {}, ...r
     const problem = await response.json().catch(() => ({ error: `status ${response.status}` }));
     const refused = response.status === 401 || (response.status === 403 && admin);
     if (refused) {
-      if (token) forgetToken(node);
-      const reason = token ? `${node} did not take the token. ` : "";
+      // One with too few rights is still good for the rest.
+      if (token && response.status === 401) forgetToken(node);
+      const reason = !token ? "" : response.status === 401 ? `${node} did not take the token. ` : "This token has not enough rights. ";
       // Until there is one that it takes, or the person gives up.
       if (await askToken(node, reason + (why || `${node} asks for an access token.`), !admin || undefined)) continue;
       throw aborted();

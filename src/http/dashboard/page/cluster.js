@@ -22,6 +22,10 @@ const COLUMNS = [
 ];
 
 const SPARK_POINTS = 60;
+// Signs of one death follow each other closer than this.
+const ONE_SUSPICION_MS = 1500;
+// A node that was started anew is back sooner.
+const UNREACHED_MS = 5000;
 const sparks = { commit: [], qps: [] };
 const rows = new Map();
 let lastCommit = null;
@@ -203,12 +207,17 @@ function banner(what) {
 
 function showLive() {
   const live = byId("live");
-  const unreached = [...state.streams].filter(([, stream]) => stream.state === "broken").map(([node]) => node);
   const word = silent ? "no node answers" : state.primary ? `live from ${state.primary}` : "connecting";
   setText(live, word);
   setClass(live, `pill live ${silent ? "bad" : state.primary ? (state.primary === state.home ? "good" : "warn") : ""}`);
-  const healthy = unreached.filter((name) => state.status?.nodes.find((node) => node.id === name)?.healthy);
-  setText(byId("unreached"), healthy.length && !silent ? `This browser does not reach ${list(healthy)}: what ${healthy.length === 1 ? "it sends" : "they send"} is not shown.` : "");
+}
+
+/** Nodes that are well, but that this browser has not reached for some time. */
+function showUnreached() {
+  const broken = ([, stream]) => stream.state === "broken" && performance.now() - stream.brokenAt > UNREACHED_MS;
+  const isWell = (name) => state.status?.nodes.find((node) => node.id === name)?.healthy;
+  const names = silent ? [] : [...state.streams].filter(broken).map(([name]) => name).filter(isWell);
+  setText(byId("unreached"), names.length ? `This browser does not reach ${list(names)}: what ${names.length === 1 ? "it sends" : "they send"} is not shown.` : "");
 }
 
 function showAll() {
@@ -235,11 +244,21 @@ function noteFailover({ id, term, before }) {
   const change = state.events.findLast((event) => event.kind === "leader_changed" && event.leader === id && event.term === term);
   if (!change) return;
   const recent = (event) => event.time_ms <= change.time_ms && change.time_ms - event.time_ms < 10_000;
-  const suspected = state.events.find((event) => event.kind === "suspected" && event.reporter === change.reporter && event.leader !== id && recent(event));
+  const suspected = firstSign(change, state.events.filter((event) => event.kind === "suspected" && event.leader !== id && recent(event)));
   const handed = state.events.findLast((event) => event.kind === "handed_over" && event.to === id && recent(event));
   const old = suspected?.leader ?? handed?.node ?? before;
   const took = suspected ? `, ${change.time_ms - suspected.time_ms} ms after ${change.reporter} first suspected ${suspected.leader}` : handed ? ", handed over as planned" : "";
   setText(byId("failover"), `Last change of leader: ${old && old !== id ? `${old} → ` : ""}${id} at ${clockTime(change.time_ms)}${took}.`);
+}
+
+/** Where the reporter's suspicion that led to `change` began; not an older one that came to nothing. */
+function firstSign(change, suspicions) {
+  let first = null;
+  for (const sign of suspicions.filter((event) => event.reporter === change.reporter).reverse()) {
+    if ((first ?? change).time_ms - sign.time_ms > ONE_SUSPICION_MS) break;
+    first = sign;
+  }
+  return first;
 }
 
 export function startCluster() {
@@ -265,5 +284,8 @@ export function startCluster() {
     showLive();
     showSummary();
   });
-  setInterval(spark, 1000);
+  setInterval(() => {
+    spark();
+    showUnreached();
+  }, 1000);
 }

@@ -64,7 +64,7 @@ async function askRoom() {
     setAttr(byId("hide-cover"), "data-bad", null);
     if (message.dataset.about === "cover") message.hidden = true;
   } catch (trouble) {
-    if (turn !== coverTurn || trouble.code === "unreachable") return;
+    if (turn !== coverTurn || trouble.code === "unreachable" || trouble.name === "AbortError") return;
     setAttr(byId("hide-cover"), "data-bad", "true");
     showTrouble(message, "use this cover", trouble);
     message.dataset.about = "cover";

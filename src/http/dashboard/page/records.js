@@ -32,6 +32,12 @@ async function load() {
     const page = await callJson(`/api/records?${parameters}`);
     if (mine !== turn) return;
     message.hidden = true;
+    // A search reads so much of the ledger and no more; what it seeks may be further on.
+    if (query && !page.records.length && page.next) {
+      after = page.next;
+      await load();
+      return;
+    }
     show(page);
   } catch (trouble) {
     if (mine === turn) showTrouble(message, "read the ledger", trouble);

@@ -4,7 +4,7 @@
 // `fetch` and not EventSource: an access token goes along in a header, and a stream that is
 // silent is noticed.
 
-import { tokenFor, onTokenChange } from "./access.js";
+import { askForAccess, onTokenChange, tokenFor } from "./access.js";
 import { emit, nodeAddress, state, takeChange, takeStatus } from "./state.js";
 
 // A node publishes its status five times a second; a frozen one holds its connections.
@@ -24,6 +24,8 @@ class Stream {
     this.error = "";
     this.heardAt = performance.now();
     this.opened = false;
+    this.brokenAt = 0;
+    this.locked = false;
     this.attempt = 0;
     this.stopped = false;
     this.abort = null;
@@ -45,9 +47,12 @@ class Stream {
         await this.follow();
         this.broke("it closed the stream");
       } catch (error) {
+        this.locked = error.status === 401;
         this.broke(error.status ? error.message : this.opened ? "the connection broke" : "it cannot be reached from here");
       }
       if (this.stopped) return;
+      // The others ask the same, and one answer is good for all.
+      if (this.locked && this.home) await askForAccess();
       const isLast = this.attempt >= RETRY_MS.length;
       const wait = isLast && !this.opened && !this.home ? RETRY_UNREACHED_MS : RETRY_MS[Math.min(this.attempt, RETRY_MS.length - 1)];
       this.attempt += 1;
@@ -61,7 +66,7 @@ class Stream {
   async follow() {
     this.abort = new AbortController();
     this.heardAt = performance.now() + CONNECT_MS - SILENT_MS;
-    const token = tokenFor(this.node);
+    const token = tokenFor();
     const response = await fetch(`${this.base}/cluster/events?history=${HISTORY}&traffic=1`, {
       headers: token ? { Authorization: `Bearer ${token}` } : {},
       signal: this.abort.signal,
@@ -116,6 +121,7 @@ class Stream {
   broke(error) {
     if (this.stopped) return;
     const wasOpen = this.state === "open";
+    if (this.state !== "broken") this.brokenAt = performance.now();
     this.state = "broken";
     this.error = error;
     if (wasOpen) choosePrimary();
@@ -204,9 +210,6 @@ export function reachable() {
   const open = [...all].filter((stream) => stream.state === "open").map((stream) => stream.node);
   return open.sort((a, b) => (b === state.primary) - (a === state.primary));
 }
-
-/** The page's own node refuses to be read without a token. */
-export const needsToken = () => [...all].some((stream) => stream.home && /token/i.test(stream.error));
 
 export function startStreams() {
   all.add(new Stream(""));

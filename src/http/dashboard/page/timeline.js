@@ -23,23 +23,42 @@ function take(change) {
   const same = lines.find((line) => isSame(line) && (again || !line.reports.has(change.reporter)));
   if (same) {
     if (!same.reports.has(change.reporter)) same.reports.set(change.reporter, change.time_ms);
+    if (change.time_ms < same.time_ms) move(same, change.time_ms);
     showReports(same);
     return;
   }
   const line = { about, term: change.term, time_ms: change.time_ms, reports: new Map([[change.reporter, change.time_ms]]) };
-  const at = new Date(change.time_ms);
   line.told = h("span", { class: "told" });
+  line.time = h("time");
   line.element = h(
     "li",
     { class: `event ${tone}`, "data-family": family, "data-kind": change.kind, hidden: hiddenFamilies.has(family) },
-    h("time", { datetime: at.toISOString(), title: at.toLocaleString("en-GB") }, clockTime(change.time_ms)),
+    line.time,
     h("i", { class: "mark", "aria-hidden": "true" }),
     h("span", { class: "text" }, text),
     line.told,
   );
+  showTime(line);
   showReports(line);
   insert(line);
   setText(byId("no-events"), "");
+}
+
+function showTime({ time, time_ms }) {
+  const at = new Date(time_ms);
+  time.dateTime = at.toISOString();
+  time.title = at.toLocaleString("en-GB");
+  setText(time, clockTime(time_ms));
+}
+
+/** The first to see a change was not the first to be heard. */
+function move(line, time_ms) {
+  line.time_ms = time_ms;
+  showTime(line);
+  const at = lines.indexOf(line);
+  if (at + 1 === lines.length || lines[at + 1].time_ms <= time_ms) return;
+  lines.splice(at, 1);
+  insert(line);
 }
 
 function insert(line) {

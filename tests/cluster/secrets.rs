@@ -1,0 +1,177 @@
+//! Nothing that must stay secret is found where others may look: marked secrets go through a
+//! cluster that logs everything, and then everything that it wrote and said is searched for them.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use stegcluster::client::Stop;
+use stegcluster::fleet::{Fleet, FleetPlan};
+use stegcluster::trust::make;
+use tempfile::TempDir;
+
+use crate::support::{BINARY, Client, PATIENCE, command, turn};
+
+const SECRET: &str = "S3CR3T-content-that-nobody-may-read-but-its-owner";
+const PASSPHRASE: &str = "p4ssphr4se-of-the-one-who-hides";
+const FILE_NAME: &str = "n4me-of-the-hidden-file.pdf";
+const CLUSTER_SECRET: &str = "cl0st3r-secret-of-all-its-nodes";
+
+/// A text in every form in which it could have got somewhere.
+fn forms(marker: &str) -> Vec<Vec<u8>> {
+    let mut forms = vec![marker.as_bytes().to_vec()];
+    let hex: String = marker.bytes().map(|byte| format!("{byte:02x}")).collect();
+    forms.push(hex.to_uppercase().into());
+    forms.push(hex.into());
+    // As Rust's `Debug` shows bytes.
+    let list: Vec<String> = marker.bytes().map(|byte| byte.to_string()).collect();
+    forms.push(list.join(", ").into());
+    for skipped in 0..3 {
+        // In base64 it looks different by where it begins; ends depend on the neighbours.
+        let bytes = [&b"###"[..skipped], marker.as_bytes()].concat();
+        for engine in [&STANDARD, &URL_SAFE_NO_PAD] {
+            let text = engine.encode(&bytes);
+            let text = text.trim_end_matches('=');
+            forms.push(text.as_bytes()[4..text.len() - 4].to_vec());
+        }
+    }
+    forms
+}
+
+fn has(place: &[u8], form: &[u8]) -> bool {
+    place.windows(form.len()).any(|window| window == form)
+}
+
+/// Every file below `folder`, but for those that the operator wrote.
+fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            found.push((path.display().to_string(), bytes));
+        }
+    }
+}
+
+/// A form with a file that has a name of its own, as browsers send it.
+fn form(fields: &[(&str, &str, &[u8])]) -> (String, Vec<u8>) {
+    const BOUNDARY: &str = "stegcluster-test-4c1d";
+    let mut body = Vec::new();
+    for (name, filename, value) in fields {
+        let filename =
+            if filename.is_empty() { String::new() } else { format!("; filename=\"{filename}\"") };
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"{filename}\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(value);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+    (format!("multipart/form-data; boundary={BOUNDARY}"), body)
+}
+
+#[test]
+fn no_secret_is_found_in_logs_data_metrics_records_or_errors() {
+    let _turn = turn();
+    let outside = TempDir::new().unwrap();
+    let secret_file = outside.path().join("cluster-secret");
+    make::write_new(&secret_file, CLUSTER_SECRET.as_bytes(), 0o600).unwrap();
+    let plan = FleetPlan {
+        binary: Some(BINARY.into()),
+        extra_args: ["--log", "trace", "--secret-file", &secret_file.display().to_string()]
+            .map(Into::into)
+            .to_vec(),
+        ..FleetPlan::new(3)
+    };
+    let mut fleet = Fleet::new(plan, &Stop::new()).unwrap();
+    fleet.start_all().unwrap();
+    fleet.wait_formed(PATIENCE, &Stop::new()).unwrap();
+    let mut said: Vec<(String, Vec<u8>)> = Vec::new();
+    for (number, server) in fleet.servers().iter().enumerate() {
+        let port = server.address().rsplit(':').next().unwrap().parse().unwrap();
+        said.extend(use_one(number, &Client::new("127.0.0.1", port)));
+    }
+    // The limits of a running node: no core dump has its memory.
+    #[cfg(target_os = "linux")]
+    for number in 0..fleet.len() {
+        let limits = format!("/proc/{}/limits", fleet.pid(number).unwrap());
+        let limits = std::fs::read_to_string(limits).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    }
+    let servers = fleet.servers().iter().map(|server| server.address()).collect::<Vec<_>>();
+    for question in ["status", "doctor"] {
+        let args = [question, "--json", "--servers", &servers.join(",")];
+        let output = command(&args.map(str::to_owned)).output().unwrap();
+        said.push((question.to_owned(), [output.stdout, output.stderr].concat()));
+    }
+    for number in 0..fleet.len() {
+        assert!(fleet.stop(number, PATIENCE).unwrap(), "the node stops by itself");
+    }
+    files(fleet.folder(), &mut said);
+    assert!(said.iter().any(|(place, bytes)| place.ends_with(".log") && bytes.len() > 100_000));
+    assert!(said.iter().any(|(place, _)| place.contains("/n1/")), "the data folder is searched");
+    for marker in [SECRET, PASSPHRASE, FILE_NAME, CLUSTER_SECRET] {
+        for form in forms(marker) {
+            for (place, bytes) in &said {
+                let shown = String::from_utf8_lossy(&form);
+                assert!(!has(bytes, &form), "{marker} is in {place}, as {shown}");
+            }
+        }
+    }
+}
+
+/// Embeds, finds and fails in many ways by one node; everything that it says but the secret itself.
+fn use_one(number: usize, client: &Client) -> Vec<(String, Vec<u8>)> {
+    let (secret, passphrase) = (SECRET.as_bytes(), PASSPHRASE.as_bytes());
+    let post = |path: &str, accept: &str, fields: &[(&str, &str, &[u8])]| {
+        let (content_type, body) = form(fields);
+        let headers = [("content-type", content_type.as_str()), ("accept", accept)];
+        client.post(path, &headers, &body).unwrap()
+    };
+    let hide = [("file", FILE_NAME, secret), ("passphrase", "", passphrase)];
+    let hidden = post("/api/embed", "image/png", &hide);
+    assert_eq!(hidden.status, 200, "{}", hidden.text());
+    let picture = hidden.body.as_slice();
+    let find = [("file", FILE_NAME, picture), ("passphrase", "", passphrase)];
+    let found = post("/api/extract", "application/octet-stream", &find);
+    assert_eq!(found.body, secret, "the markers do pass through the node");
+    // Not to be compressed: xorshift (Marsaglia 2003).
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    let large: Vec<u8> = (0..4 << 20).map(|_| draw()).collect();
+    let wrong = [PASSPHRASE, "-and-more"].concat();
+    let cases: [(&str, u16, &[(&str, &str, &[u8])]); 6] = [
+        ("/api/embed", 200, &hide),
+        // Plain, and so by another way.
+        ("/api/embed", 200, &[("file", FILE_NAME, secret)]),
+        ("/api/embed", 413, &[("file", FILE_NAME, &large), ("passphrase", "", passphrase)]),
+        ("/api/embed", 415, &[("file", FILE_NAME, secret), ("cover", FILE_NAME, secret)]),
+        (
+            "/api/extract",
+            422,
+            &[("file", FILE_NAME, picture), ("passphrase", "", wrong.as_bytes())],
+        ),
+        ("/api/extract", 415, &[("file", FILE_NAME, secret), ("passphrase", "", passphrase)]),
+    ];
+    let mut said = Vec::new();
+    for (case, (path, status, fields)) in cases.iter().enumerate() {
+        let reply = post(path, "application/json", fields);
+        assert_eq!(reply.status, *status, "{path}, case {case}: {}", reply.text());
+        // An unencrypted picture holds its secret, as it should.
+        if case != 1 {
+            said.push((format!("{path} of n{}, case {case}", number + 1), reply.body));
+        }
+    }
+    for path in ["/metrics", "/api/records?limit=1000", "/cluster/status", "/cluster/node"] {
+        said.push((path.to_owned(), client.get(path).unwrap().body));
+    }
+    said
+}

@@ -28,7 +28,7 @@ VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # Where `make release` puts what it makes.
 DIST := $(TARGET_DIR)/dist
 
-.PHONY: deb rpm test-deb release cargo-tools help demo drill-all test browser-test api-test overload sim soak build static check audit bench bench-codec fuzz clean setup cargo-deny
+.PHONY: deb rpm test-deb release cargo-tools help demo drill-all test browser-test api-test overload sim sim-soak soak upgrade-test cold-start build static check audit bench bench-codec fuzz clean setup cargo-deny
 
 help: ## Show this list (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -75,10 +75,35 @@ overload: $(STEGCLUSTER) ## Ask 3 nodes for 10 times what they can do, for OVERL
 sim: setup ## Simulated clusters only; STEGCLUSTER_SIM_SEED=7 replays run 7
 	$(SIM)
 
-soak: setup ## Simulate until stopped, or for SOAK_MINUTES, with ever new seeds
+sim-soak: setup ## Simulate until stopped, or for SOAK_MINUTES, with ever new seeds
 	STEGCLUSTER_SIM_MINUTES=$(or $(SOAK_MINUTES),5000000) \
 	STEGCLUSTER_SIM_FROM=$(or $(STEGCLUSTER_SIM_FROM),$(shell date +%s)) \
 	  $(SIM) every_property
+
+soak: $(STEGCLUSTER) ## Three real nodes, load and faults for SOAK_MINUTES (60): what grows?
+	benches/soak.py --stegcluster $(STEGCLUSTER) --minutes $(or $(SOAK_MINUTES),60) \
+	  --json $(TARGET_DIR)/soak.json
+
+cold-start: $(STEGCLUSTER) ## Ten thousand embeds, then how long a node takes to start
+	benches/cold-start.py --stegcluster $(STEGCLUSTER)
+
+# The version before: its format of the data folder and on the wire is read. Another build:
+# make upgrade-test PREVIOUS=COMMIT UPGRADE_PROFILE=dev
+PREVIOUS ?= 2d0d47a
+UPGRADE := $(TARGET_DIR)/upgrade
+UPGRADE_PROFILE ?= release
+UPGRADE_OUT := $(TARGET_DIR)/$(if $(filter dev,$(UPGRADE_PROFILE)),debug,$(UPGRADE_PROFILE))/stegcluster
+
+# Both are built into one folder of dependencies, so only the crate itself is compiled twice.
+upgrade-test: setup ## Roll three nodes under load from the version before to this one
+	rm -rf $(UPGRADE) && mkdir -p $(UPGRADE)/tree
+	git archive $(PREVIOUS) | tar x -C $(UPGRADE)/tree
+	cd $(UPGRADE)/tree && CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" \
+	  $(CARGO) build --locked --profile $(UPGRADE_PROFILE)
+	cp $(UPGRADE_OUT) $(UPGRADE)/old
+	$(CARGO) build --locked --profile $(UPGRADE_PROFILE)
+	cp $(UPGRADE_OUT) $(UPGRADE)/new
+	benches/upgrade.py --old $(UPGRADE)/old --new $(UPGRADE)/new
 
 build: setup ## Build target/release/stegcluster
 	$(CARGO) build --locked --release

@@ -799,7 +799,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__recover)
-            opts="-h --data-dir --majority-is-lost --dry-run --backup --help"
+            opts="-h --data-dir --majority-is-lost --damage-is-accepted --dry-run --backup --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -121,6 +121,7 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand members; and __f
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -l data-dir -d 'The survivor\'s data folder; of several survivors, that of the one with the newest log' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -l backup -d 'Where to copy the folder first [default: beside it, DIR.before-recover-SECONDS]' -r -F
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -l majority-is-lost -d 'Do it: the majority will never come back'
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -l damage-is-accepted -d 'The folder is damaged: keep what can still be read. It becomes a cluster of its own, and what cannot be read is lost; where other nodes have a quorum, start the node instead, and it heals from them'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -l dry-run -d 'Only say what would be done, and end with 0 if it could be'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand recover" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand transfer-leader" -l servers -d 'Nodes to talk to: HOST:PORT or http://HOST:PORT, with commas between [default: the nodes of cluster.yaml or of the file in STEGCLUSTER_CONFIG, else 127.0.0.1 with the ports 8081, 8082 and 8083]' -r

@@ -66,8 +66,8 @@ pub enum DataDirError {
     Foreign { path: PathBuf },
     #[error(
         "data folder {} has format {found}, and stegcluster {} knows up to {FORMAT}; it is left as \
-         it is. Use a version that knows format {found}; to go back for good, move the folder away: \
-         the node then joins its cluster anew",
+         it is. Run a version that knows format {found}; back to this one leads only a backup made \
+         with that one, restored into a new cluster",
         path.display(), env!("CARGO_PKG_VERSION")
     )]
     NewerFormat { path: PathBuf, found: u32 },
@@ -144,7 +144,7 @@ impl DataDir {
     /// As for [`Self::open`], but for that.
     pub fn open_marked(path: &Path, node: &NodeName) -> Result<Self, DataDirError> {
         let lock = files::open_folder(path)?;
-        let identity = match load_json::<serde_json::Value>(&path.join(IDENTITY_FILE), false)? {
+        let identity = match load_value(&path.join(IDENTITY_FILE))? {
             Some(found) => read_identity(path, found, node)?,
             None => {
                 let identity = Identity {
@@ -225,7 +225,7 @@ impl DataDir {
     /// # Errors
     /// Newer, damaged or unreadable.
     pub fn peek(path: &Path) -> Result<Option<Identity>, DataDirError> {
-        let found = load_json::<serde_json::Value>(&path.join(IDENTITY_FILE), false)?;
+        let found = load_value(&path.join(IDENTITY_FILE))?;
         found.map(|found| parse_identity(path, found)).transpose()
     }
 
@@ -330,23 +330,17 @@ fn read_identity(
     Ok(identity)
 }
 
-/// `checked` where the file may not lack its checksum. One that is there must be right in any case,
-/// but for files of a newer format.
-fn load_json<T: DeserializeOwned>(path: &Path, checked: bool) -> Result<Option<T>, DataDirError> {
+fn load_value(path: &Path) -> Result<Option<serde_json::Value>, DataDirError> {
     let Some(bytes) = files::read(path).map_err(io_error("read", path))? else {
         return Ok(None);
     };
-    let value = serde_json::from_slice(&bytes).map_err(|cause| damaged(path, cause))?;
-    if is_newer(&value) {
-        // Its checksum may be made otherwise.
-        return serde_json::from_value(value).map(Some).map_err(|cause| damaged(path, cause));
-    }
-    open_json(path, value, checked).map(Some)
+    serde_json::from_slice(&bytes).map(Some).map_err(|cause| damaged(path, cause))
 }
 
-fn is_newer(value: &serde_json::Value) -> bool {
-    let format = value.get("format").and_then(serde_json::Value::as_u64);
-    format.is_some_and(|format| format > u64::from(FORMAT))
+/// `checked` where the file may not lack its checksum. One that is there must be right in any case.
+fn load_json<T: DeserializeOwned>(path: &Path, checked: bool) -> Result<Option<T>, DataDirError> {
+    let value = load_value(path)?;
+    value.map(|value| open_json(path, value, checked)).transpose()
 }
 
 fn damaged(path: &Path, cause: impl std::fmt::Display) -> DataDirError {

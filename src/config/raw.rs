@@ -82,7 +82,7 @@ settings! {
 }
 
 /// Variables that begin like ours but are no settings of `serve`.
-const OTHER_VARIABLES: [&str; 8] = [
+const OTHER_VARIABLES: [&str; 9] = [
     "STEGCLUSTER_CA",
     "STEGCLUSTER_CONFIG",
     "STEGCLUSTER_TOKEN",
@@ -91,6 +91,7 @@ const OTHER_VARIABLES: [&str; 8] = [
     "STEGCLUSTER_COMMIT",
     "STEGCLUSTER_TARGET",
     "STEGCLUSTER_REGENERATE",
+    "STEGCLUSTER_API_TEST",
 ];
 
 /// The environment variable of a key. `nodes` has the name of its flag.

@@ -24,6 +24,14 @@ pub struct LedgerState {
     /// Members that an operator removed.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub retired: BTreeSet<RaftId>,
+    /// What every member can read; 0 stands for 1, which has no such number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub version: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(version: &u32) -> bool {
+    *version == 0
 }
 
 /// A number given to a node's instance.
@@ -82,6 +90,10 @@ impl<'a> Applier<'a> {
             Command::Retire { raft_id } => {
                 self.state.retired.insert(raft_id);
                 Ok(Outcome::Retired)
+            }
+            Command::Upgrade { version } => {
+                self.state.version = self.state.version.max(version);
+                Ok(Outcome::Nothing)
             }
         }
     }

@@ -22,7 +22,14 @@ pub enum Command {
     },
     /// Never let the member with this number in again: an operator removed it.
     Retire { raft_id: RaftId },
+    /// From here on every member can read what this version writes; since version 2. Proposed
+    /// once all have said so, since one that cannot would stop at this entry for ever.
+    Upgrade { version: u32 },
 }
+
+/// The newest version that a cluster can have: the wire format and the format of the data folder
+/// that all its members read. 1 is that of clusters that know of none.
+pub const VERSION: u32 = 2;
 
 impl std::fmt::Display for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -30,6 +37,7 @@ impl std::fmt::Display for Command {
             Self::Put { record } => write!(f, "put {}", record.id),
             Self::Assign { name, .. } => write!(f, "assign a number to {name}"),
             Self::Retire { raft_id } => write!(f, "retire member {raft_id}"),
+            Self::Upgrade { version } => write!(f, "upgrade the cluster to version {version}"),
         }
     }
 }

@@ -8,7 +8,7 @@ mod command;
 pub mod query;
 pub mod transfer;
 
-pub use self::command::{Command, Outcome};
+pub use self::command::{Command, Outcome, VERSION};
 
 use crate::ident::RecordId;
 use crate::record::Digest;

@@ -81,6 +81,14 @@ impl Ledger {
         Ok(LedgerState::load(&*self.store)?.count)
     }
 
+    /// What every member of the cluster can read.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn version(&self) -> Result<u32, StoreError> {
+        self.read(|_, state| Ok(state.version.max(1)))
+    }
+
     /// True where an operator removed the member with this number.
     ///
     /// # Errors

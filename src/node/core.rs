@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{NodeError, hand_over, leadership, members, self_watch, solo};
+use super::{NodeError, hand_over, leadership, members, self_watch, solo, version};
 use crate::config::ServeConfig;
 use crate::datadir::DataDir;
 use crate::detector::introspect::{Condition, Health};
@@ -57,6 +57,7 @@ pub struct Core {
     /// Below the store; one that is always well where none was given.
     pub disk: Disk,
     store: Arc<dyn Store>,
+    datadir: Arc<DataDir>,
     mounts: formation::Mounts,
     config: Arc<ServeConfig>,
 }
@@ -95,6 +96,7 @@ impl Core {
             disk: Disk::default(),
             rt,
             store,
+            datadir,
             mounts,
             config: Arc::new(config.clone()),
         })
@@ -337,6 +339,13 @@ impl Core {
         let _ = self.late.set(consensus.clone());
         let founding = found(consensus.clone(), self.links.clone(), membership);
         self.rt.spawn_until_stop("founding", founding);
+        let versions = version::Parts {
+            consensus: consensus.clone(),
+            links: self.links.clone(),
+            disk: self.disk.clone(),
+            datadir: Arc::clone(&self.datadir),
+        };
+        self.rt.spawn_until_stop("version", version::keep(versions));
         let (tell_removed, removed) = oneshot::channel();
         if !self.config.peers.is_empty() {
             let configured = self.config.peers.iter().map(|peer| peer.raft_addr.clone()).collect();

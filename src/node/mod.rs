@@ -16,6 +16,7 @@ mod security;
 mod self_watch;
 mod solo;
 mod status;
+mod version;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

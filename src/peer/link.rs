@@ -18,7 +18,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::PeerError;
-use super::envelope::Sender;
+use super::envelope::{self, Sender};
+use crate::clock::{self, Instant};
 use crate::ident::{NodeName, RaftId};
 use crate::limits::{PEER_BODY_BYTES_MAX, PEER_DIAL_MAX, PEER_IDLE_MAX};
 use crate::net::dial::{self, Body, DialError};
@@ -58,12 +59,30 @@ pub struct Links {
     names: Arc<RwLock<BTreeMap<String, NodeName>>>,
     idle: Arc<Mutex<Idle>>,
     traffic: Traffic,
+    heard: Arc<Mutex<BTreeMap<String, Heard>>>,
+}
+
+/// What a peer said of itself when it last answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// The newest wire format that it reads.
+    pub newest: u32,
+    pub at: Instant,
 }
 
 impl Links {
     pub fn new(rt: RaftRt, sender: Sender, gate: Gate) -> Self {
         let (trust, names, idle) = (PeerTrust::Open, Arc::default(), Arc::default());
-        Self { rt, sender, gate, trust, names, idle, traffic: Traffic::default() }
+        Self {
+            rt,
+            sender,
+            gate,
+            trust,
+            names,
+            idle,
+            heard: Arc::default(),
+            traffic: Traffic::default(),
+        }
     }
 
     /// The same, with peers that are known by `trust`.
@@ -85,6 +104,20 @@ impl Links {
 
     fn expected(&self, addr: &str) -> Option<NodeName> {
         self.names.read().unwrap_or_else(PoisonError::into_inner).get(addr).cloned()
+    }
+
+    /// What the peer at `addr` last said of itself.
+    pub fn heard(&self, addr: &str) -> Option<Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).get(addr).copied()
+    }
+
+    fn hear(&self, addr: &str, newest: u32) {
+        let heard = Heard { newest, at: clock::now() };
+        let mut all = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get_mut(addr) {
+            Some(known) => *known = heard,
+            None => drop(all.insert(addr.to_owned(), heard)),
+        }
     }
 
     pub fn sender(&self) -> &Sender {
@@ -178,9 +211,9 @@ impl Link {
     {
         let json = serde_json::to_vec(message)
             .map_err(|error| self.unreadable(format!("our own message: {error}")))?;
+        let json = Bytes::from(json);
         let exchange = async {
-            let body = Full::new(Bytes::from(json)).map_err(|never| match never {}).boxed();
-            let response = self.send(Method::POST, path, body).await?;
+            let response = self.send_whole(Method::POST, path, json).await?;
             self.read(response).await
         };
         self.counted(kind_of(self.lane, path), self.within(within, exchange)).await
@@ -197,8 +230,8 @@ impl Link {
         within: Duration,
     ) -> Result<A, PeerError> {
         let exchange = async {
-            let response = self.send(Method::POST, path, body).await?;
-            self.read(response).await
+            let sent = self.send(Method::POST, path, body, None).await?;
+            self.read(sent.response).await
         };
         self.counted(kind_of(self.lane, path), self.within(within, exchange)).await
     }
@@ -209,8 +242,7 @@ impl Link {
     /// See [`PeerError`].
     pub async fn hold(&self, path: &str, within: Duration) -> Result<Incoming, PeerError> {
         self.within(within, async {
-            let body = Full::new(Bytes::new()).map_err(|never| match never {}).boxed();
-            let response = self.send(Method::GET, path, body).await?;
+            let response = self.send_whole(Method::GET, path, Bytes::new()).await?;
             match response.status() {
                 StatusCode::OK => Ok(response.into_body()),
                 status => Err(self.rejected(status, String::new())),
@@ -241,6 +273,23 @@ impl Link {
         }
     }
 
+    /// Sends one request, and again where another version answers than before, which refused the
+    /// wire format before it read on.
+    async fn send_whole(
+        &self,
+        method: Method,
+        path: &str,
+        bytes: Bytes,
+    ) -> Result<Response<Incoming>, PeerError> {
+        let crc = crc32fast::hash(&bytes);
+        let body = || Full::new(bytes.clone()).map_err(|never| match never {}).boxed();
+        let sent = self.send(method.clone(), path, body(), Some(crc)).await?;
+        if sent.misjudged && sent.response.status() == StatusCode::FORBIDDEN {
+            return Ok(self.send(method, path, body(), Some(crc)).await?.response);
+        }
+        Ok(sent.response)
+    }
+
     /// Sends one request. A connection goes back to the idle ones once its answer was
     /// read to the end (see `read`), which the response's `SendRequest` extension allows.
     async fn send(
@@ -248,7 +297,8 @@ impl Link {
         method: Method,
         path: &str,
         body: Body,
-    ) -> Result<Response<Incoming>, PeerError> {
+        crc: Option<u32>,
+    ) -> Result<Sent, PeerError> {
         self.pass_gate(Way::Out).await;
         let mut sender = match self.links.take_idle(&(self.addr.clone(), self.lane)) {
             Some(sender) => sender,
@@ -261,12 +311,20 @@ impl Link {
         let headers = request.headers_mut();
         let host = http::HeaderValue::from_str(&self.addr).map_err(|e| self.unreachable(e))?;
         headers.insert(http::header::HOST, host);
-        self.links.sender.seal(headers, self.to);
+        let newest = self.links.heard(&self.addr).map(|heard| heard.newest);
+        let wire = self.links.sender.format_for(newest);
+        self.links.sender.seal(headers, self.to, wire);
+        if let Some(crc) = crc {
+            envelope::put_checksum(headers, crc);
+        }
         let mut response =
             sender.send_request(request).await.map_err(|error| self.broken(&error))?;
         self.pass_gate(Way::In).await;
+        let newest = envelope::newest_of(response.headers());
+        self.links.hear(&self.addr, newest);
+        let misjudged = self.links.sender.format_for(Some(newest)) != wire;
         response.extensions_mut().insert(Reusable(Arc::new(Mutex::new(Some(sender)))));
-        Ok(response)
+        Ok(Sent { response, misjudged })
     }
 
     async fn pass_gate(&self, way: Way) {
@@ -293,6 +351,7 @@ impl Link {
         mut response: Response<Incoming>,
     ) -> Result<A, PeerError> {
         let status = response.status();
+        let crc = envelope::checksum_of(response.headers());
         let reusable = response.extensions_mut().remove::<Reusable>();
         let body = Limited::new(response.into_body(), PEER_BODY_BYTES_MAX)
             .collect()
@@ -306,6 +365,9 @@ impl Link {
         }
         if status != StatusCode::OK {
             return Err(self.rejected(status, String::from_utf8_lossy(&body).into_owned()));
+        }
+        if crc.is_some_and(|crc| crc != crc32fast::hash(&body)) {
+            return Err(self.unreadable("the checksum of the answer is wrong"));
         }
         serde_json::from_slice(&body).map_err(|error| self.unreadable(error))
     }
@@ -362,6 +424,13 @@ fn outcome_of<T>(answer: &Result<T, PeerError>) -> Outcome {
     }
 }
 
+/// An answer, whose body was not read yet.
+struct Sent {
+    response: Response<Incoming>,
+    /// It was sent in another wire format than the peer is known to read by now.
+    misjudged: bool,
+}
+
 /// The connection behind a response, on its way back to the idle ones.
 #[derive(Clone)]
 struct Reusable(Arc<Mutex<Option<SendRequest<Body>>>>);
@@ -382,5 +451,88 @@ impl hyper::body::Body for ChannelBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         self.0.poll_recv(context).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+    }
+}
+
+#[cfg(all(test, not(sim)))]
+mod tests {
+    use http::HeaderMap;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::net;
+    use crate::net::secured::Guard;
+    use crate::net::serve::ServeLimits;
+    use crate::peer::envelope::{NEWEST, OLDEST};
+    use crate::peer::routes::{Admit, Routes};
+
+    /// A peer of version `newest` on a port of its own, until the token is cancelled.
+    async fn peer(rt: &RaftRt, newest: u32, oldest: u32) -> (String, CancellationToken) {
+        let mut routes = Routes::default();
+        routes.json("/double", Admit::Newcomers, |_, n: u64| async move { Ok(2 * n) });
+        let sender = Sender::speaking("n2".parse().unwrap(), newest);
+        sender.require(oldest);
+        let service = routes.service_for(sender, Gate::default());
+        let listener = net::listen("127.0.0.1:0".parse().unwrap(), "test").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let guard = Guard::Peers(PeerTrust::Open);
+        let limits = ServeLimits {
+            connections_max: 4,
+            connections_per_client_max: 4,
+            buffer_bytes: crate::limits::CLIENT_BUFFER_BYTES,
+            write_pace: None,
+            header_read_max: Duration::from_secs(5),
+            linger: Duration::ZERO,
+            drain_max: Duration::ZERO,
+        };
+        let stop = CancellationToken::new();
+        let until = stop.clone();
+        rt.spawn("peer", async move {
+            net::serve::serve(listener, None, guard, limits, until, service).await;
+        });
+        (addr, stop)
+    }
+
+    #[tokio::test]
+    async fn neighbouring_versions_speak_what_both_can() {
+        let rt = RaftRt::new(tokio::runtime::Handle::current());
+        for (mine, theirs, required, works) in [
+            (NEWEST, NEWEST, OLDEST, true),
+            (NEWEST, OLDEST, OLDEST, true),
+            (OLDEST, NEWEST, OLDEST, true),
+            // Its cluster has moved on. A new node finds that out, an old one is refused.
+            (NEWEST, NEWEST, NEWEST, true),
+            (OLDEST, NEWEST, NEWEST, false),
+        ] {
+            let (addr, _stop) = peer(&rt, theirs, required).await;
+            let sender = Sender::speaking("n1".parse().unwrap(), mine);
+            let links = Links::new(rt.clone(), sender, Gate::default());
+            let link = links.to(addr.clone(), Lane::Service);
+            for number in 0..3_u64 {
+                let answer = link.call::<_, u64>("/double", &number, PEER_DIAL_MAX).await;
+                assert_eq!(answer.is_ok(), works, "{mine} to {theirs}: {answer:?}");
+                match answer {
+                    Ok(answer) => assert_eq!(answer, 2 * number),
+                    Err(error) => {
+                        let text = error.to_string();
+                        assert!(text.contains("n1 writes wire format 1, and"), "{text}");
+                    }
+                }
+            }
+            assert_eq!(links.heard(&addr).unwrap().newest, theirs);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_went_back_is_written_to_as_before_at_once() {
+        let rt = RaftRt::new(tokio::runtime::Handle::current());
+        let links = Links::new(rt.clone(), Sender::new("n1".parse().unwrap()), Gate::default());
+        let (addr, _stop) = peer(&rt, OLDEST, OLDEST).await;
+        // What it said before it went back.
+        links.hear(&addr, NEWEST);
+        let link = links.to(addr.clone(), Lane::Service);
+        assert_eq!(link.call::<_, u64>("/double", &4, PEER_DIAL_MAX).await.unwrap(), 8);
+        assert_eq!(links.heard(&addr).unwrap().newest, OLDEST);
+        assert_eq!(envelope::newest_of(&HeaderMap::new()), OLDEST);
     }
 }

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::envelope::{Envelope, Sender};
+use super::envelope::{self, Envelope, Sender};
 use crate::limits::{NEWCOMER_BODY_BYTES_MAX, PEER_BODY_BYTES_MAX, PEER_BODY_READ_MAX};
 use crate::net::gate::{Gate, Peer, Way};
 use crate::net::serve::Caller;
@@ -90,6 +90,9 @@ impl Routes {
                     .map_err(|_| Refusal::bad_request("body: it did not arrive in time"))?
                     .map_err(|error| Refusal::bad_request(format!("body: {error}")))?
                     .to_bytes();
+                if !envelope.fits(&bytes) {
+                    return Err(Refusal::bad_request("message: its checksum is wrong or missing"));
+                }
                 let message = serde_json::from_slice(&bytes)
                     .map_err(|error| Refusal::bad_request(format!("message: {error}")))?;
                 let answer = handle(envelope, message).await?;
@@ -186,7 +189,11 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let Self { routes, sender, gate, proven } = self.clone();
-        Box::pin(async move { Ok(routes.dispatch(&sender, &gate, &proven, request).await) })
+        Box::pin(async move {
+            let mut response = routes.dispatch(&sender, &gate, &proven, request).await;
+            sender.announce(response.headers_mut());
+            Ok(response)
+        })
     }
 }
 
@@ -195,7 +202,10 @@ pub(crate) fn json_response<A: Serialize>(answer: &A) -> Result<PeerResponse, Re
         status: StatusCode::INTERNAL_SERVER_ERROR,
         reason: format!("our own answer: {error}"),
     })?;
-    Ok(respond(StatusCode::OK, json))
+    let crc = crc32fast::hash(&json);
+    let mut response = respond(StatusCode::OK, json);
+    envelope::put_checksum(response.headers_mut(), crc);
+    Ok(response)
 }
 
 fn refuse(refusal: Refusal) -> PeerResponse {

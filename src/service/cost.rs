@@ -164,7 +164,7 @@ mod tests {
         let (new, held) = (of(false, Method::Lsb), of(true, Method::Lsb));
         assert!(held.cost.0 * 20 < new.cost.0 && held.working_bytes * 20 < new.working_bytes);
         let adaptive = of(true, Method::Adaptive);
-        assert!(adaptive.cost > new.cost && adaptive.working_bytes > 20 * 2_000_000);
+        assert!(adaptive.cost > new.cost && adaptive.working_bytes > 15 * 2_000_000);
         let large = of_embed(&photograph(true), 700_000, Method::Lsb, 1, false, false);
         assert!(large.working_bytes > 10 * held.working_bytes);
         let report = of_embed(&photograph(true), 1000, Method::Lsb, 1, false, true);

@@ -157,14 +157,6 @@ impl RocksStore {
         Ok(Self { db, guard: Some(Mutex::new(guard)) })
     }
 
-    /// Compactions and flushes that failed since the store was opened. The database tries some
-    /// again by itself; of the others the next write is told.
-    pub fn background_errors(&self) -> u64 {
-        // `None` and an error would mean that RocksDB does not know its own property.
-        let count = self.db.property_int_value(rocksdb::properties::BACKGROUND_ERRORS);
-        count.ok().flatten().unwrap_or(0)
-    }
-
     fn options(
         create: bool,
         mode: DBRecoveryMode,
@@ -310,5 +302,37 @@ impl Store for RocksStore {
         read: &mut dyn FnMut(&dyn Reader) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         read(&View { store: self, snapshot: self.db.snapshot() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_bad_block_that_a_compaction_meets_ends_all_writing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = RocksStore::open(&folder.path().join("store")).unwrap();
+        let batch = |round: u8| {
+            let mut batch = Batch::default();
+            (0..200_u8).for_each(|key| batch.put(Column::Log, [key], [round; 300]));
+            batch
+        };
+        for round in 0..2 {
+            store.write(batch(round), Durability::Synced).unwrap();
+            store.db.flush_cf(store.column(Column::Log)).unwrap();
+        }
+        let files = fs::read_dir(folder.path().join("store")).unwrap().map(|e| e.unwrap().path());
+        let table =
+            files.filter(|path| path.extension().is_some_and(|e| e == "sst")).min().unwrap();
+        let mut bytes = fs::read(&table).unwrap();
+        bytes[9000] ^= 1;
+        fs::write(&table, bytes).unwrap();
+        store.db.compact_range_cf(store.column(Column::Log), None::<&[u8]>, None::<&[u8]>);
+        let refused = store.write(batch(2), Durability::Synced).unwrap_err();
+        assert!(refused.is_damage(), "{refused}");
+        assert!(refused.to_string().contains(".sst"), "it names the file: {refused}");
     }
 }

@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 
 use super::StoreError;
 
+/// What was behind the last cut, for whoever wants to see it.
+const TORN: &str = "cut-off.torn";
 const SECTOR_BYTES: usize = 512;
 const BLOCK_BYTES: usize = 32 * 1024;
 const HEAD_BYTES: usize = 7;
@@ -29,7 +31,7 @@ const HEAD_BYTES: usize = 7;
 const RECYCLED: [u8; 6] = [5, 6, 7, 8, 11, 131];
 
 /// Cuts the newest log of the database in `folder` at its first sector of zeros, and says where.
-/// What was behind is kept beside it, in a file ending in `.torn`.
+/// What was behind is kept beside it, in place of what an earlier cut kept.
 ///
 /// # Errors
 /// The disk failed.
@@ -39,7 +41,7 @@ pub fn cut(folder: &Path) -> io::Result<Option<(PathBuf, u64)>> {
     let zeros = |sector: &[u8]| sector.len() == SECTOR_BYTES && sector.iter().all(|b| *b == 0);
     let Some(sector) = bytes.chunks(SECTOR_BYTES).position(zeros) else { return Ok(None) };
     let at = sector * SECTOR_BYTES;
-    fs::write(log.with_extension("torn"), &bytes[at..])?;
+    fs::write(folder.join(TORN), &bytes[at..])?;
     let file = OpenOptions::new().write(true).open(&log)?;
     file.set_len(at as u64)?;
     file.sync_all()?;
@@ -150,7 +152,7 @@ mod tests {
         fs::write(&newest, &bytes).unwrap();
         assert_eq!(cut(folder.path()).unwrap(), Some((newest.clone(), 1536)));
         assert_eq!(fs::metadata(&newest).unwrap().len(), 1536);
-        assert_eq!(fs::metadata(folder.path().join("000010.torn")).unwrap().len(), 812);
+        assert_eq!(fs::metadata(folder.path().join(TORN)).unwrap().len(), 812);
         assert_eq!(fs::metadata(&older).unwrap().len(), 2048);
         assert_eq!(cut(&folder.path().join("none")).unwrap(), None);
     }

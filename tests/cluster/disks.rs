@@ -202,6 +202,103 @@ pub fn newest_log(data_dir: &Path) -> PathBuf {
         .expect("a log")
 }
 
+/// A file system of its own in a file, which the kernel makes read-only at the first error.
+struct Fragile {
+    image: PathBuf,
+    folder: PathBuf,
+}
+
+impl Fragile {
+    fn mount(image: PathBuf, folder: &Path) -> Option<Self> {
+        fs::create_dir_all(folder).expect("a folder");
+        fs::File::create(&image).and_then(|file| file.set_len(256 << 20)).expect("an image");
+        let made = Command::new("mkfs.ext4").arg("-q").arg(&image).status();
+        let this = Self { image, folder: folder.to_owned() };
+        (made.is_ok_and(|status| status.success()) && this.mount_again()).then_some(this)
+    }
+
+    fn mount_again(&self) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop,errors=remount-ro"]).arg(&self.image).arg(&self.folder);
+        mount.output().is_ok_and(|output| output.status.success())
+    }
+
+    /// Tells the kernel that the file system met an error. False where it takes no such word.
+    fn break_down(&self) -> bool {
+        let mounts = fs::read_to_string("/proc/mounts").expect("Linux");
+        let folder = self.folder.to_string_lossy();
+        let line = mounts.lines().find(|line| line.split(' ').nth(1) == Some(&*folder));
+        let device = line.and_then(|line| line.split(' ').next()?.strip_prefix("/dev/"));
+        let Some(device) = device else { return false };
+        fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "by a test\n").is_ok()
+    }
+
+    fn unmount(&self) {
+        let _ = Command::new("umount").arg(&self.folder).status();
+    }
+
+    /// As an operator would.
+    fn mend(&self) {
+        self.unmount();
+        let _ = Command::new("e2fsck").args(["-p", "-f"]).arg(&self.image).output();
+        assert!(self.mount_again(), "it can be mounted again");
+    }
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.folder).status();
+    }
+}
+
+#[test]
+#[allow(clippy::print_stderr, reason = "says that nothing was tested")]
+fn a_file_system_that_the_kernel_makes_read_only_ends_the_node() {
+    let mut cluster = Cluster::configured(3, &["solo_after=never"]);
+    let image = cluster.folder().join("image");
+    let Some(fragile) = Fragile::mount(image, &cluster.nodes[0].data_dir) else {
+        eprintln!("SKIPPED: mounting an ext4 file system needs root, mkfs.ext4 and a loop device");
+        return;
+    };
+    (0..3).for_each(|index| cluster.start(index));
+    if cluster.whole() != 0 {
+        let order = br#"{"to":"n1"}"#;
+        let told = cluster.nodes[1].client.post("/admin/transfer-leader", &[], order);
+        assert_eq!(told.expect("an answer").status, 200);
+    }
+    assert_eq!(cluster.whole(), 0);
+    let number = cluster.own(0).and_then(|own| own.raft_id);
+    let all: Vec<Client> = cluster.nodes.iter().map(|node| node.client.clone()).collect();
+    let mut acknowledged = commit_some(&all, "before");
+    if !fragile.break_down() {
+        eprintln!("SKIPPED: this kernel has no /sys/fs/ext4/*/trigger_fs_error");
+        return;
+    }
+    for number in 0..20 {
+        let id = format!("during-{number}");
+        if all[0].commit(&id).is_ok_and(|reply| reply.status == 200) {
+            acknowledged.insert(id);
+        }
+    }
+    acknowledged.extend(commit_some(&survivors(&cluster, 0), "after"));
+    let code = cluster.gone(0, PATIENCE);
+    assert!(code.is_some_and(|code| code > 0), "{code:?}");
+    assert!(cluster.nodes[0].log().contains("the disk failed"), "{}", cluster.nodes[0].log());
+    // Nor does it start before it is mended.
+    cluster.start(0);
+    assert_eq!(cluster.exit(0), Some(2));
+    assert!(cluster.nodes[0].log().contains("make the folder writable"));
+    fragile.mend();
+    cluster.start(0);
+    cluster.whole();
+    assert_eq!(cluster.own(0).and_then(|own| own.raft_id), number, "the same member");
+    cluster.assert_kept(&acknowledged);
+    for index in 0..3 {
+        cluster.kill(index);
+    }
+    fragile.unmount();
+}
+
 #[test]
 fn a_quorum_of_damaged_nodes_forms_no_new_cluster() {
     let mut cluster = Cluster::formed(3, &["solo_after=never"]);

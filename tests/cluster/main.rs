@@ -11,6 +11,8 @@ mod deposed;
 mod disks;
 mod drills;
 mod failover;
+#[cfg(target_os = "linux")]
+mod flips;
 mod formation;
 mod full_disk;
 #[cfg(target_os = "linux")]
@@ -32,4 +34,5 @@ mod solo;
 mod strangers;
 mod support;
 mod tokens;
+mod upgrade;
 mod watching;

@@ -411,7 +411,7 @@ impl Cluster {
         };
         let nodes = hosts.iter().zip(1..).map(node).collect();
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
-        Self { nodes, settings, folder: folder, _turn: turn }
+        Self { nodes, settings, folder, _turn: turn }
     }
 
     /// `size` nodes, formed.

@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_browser_that_has_the_page_is_not_sent_it_again() {
-        let answer = |known| answer(Some(&PAGE[0]), known, String::new()).unwrap();
+        let answer = |known: Option<&str>| answer(Some(&PAGE[0]), known, String::new()).unwrap();
         let first = answer(None);
         let tag = first.headers()[ETAG].to_str().unwrap().to_owned();
         let known = format!("\"x\", {tag}");

@@ -28,6 +28,9 @@ _stegcluster() {
             stegcluster,capacity)
                 cmd="stegcluster__subcmd__capacity"
                 ;;
+            stegcluster,certs)
+                cmd="stegcluster__subcmd__certs"
+                ;;
             stegcluster,doctor)
                 cmd="stegcluster__subcmd__doctor"
                 ;;
@@ -70,6 +73,18 @@ _stegcluster() {
             stegcluster__subcmd__bench,compare)
                 cmd="stegcluster__subcmd__bench__subcmd__compare"
                 ;;
+            stegcluster__subcmd__certs,host)
+                cmd="stegcluster__subcmd__certs__subcmd__host"
+                ;;
+            stegcluster__subcmd__certs,init)
+                cmd="stegcluster__subcmd__certs__subcmd__init"
+                ;;
+            stegcluster__subcmd__certs,node)
+                cmd="stegcluster__subcmd__certs__subcmd__node"
+                ;;
+            stegcluster__subcmd__certs,show)
+                cmd="stegcluster__subcmd__certs__subcmd__show"
+                ;;
             stegcluster__subcmd__members,add)
                 cmd="stegcluster__subcmd__members__subcmd__add"
                 ;;
@@ -101,7 +116,7 @@ _stegcluster() {
 
     case "${cmd}" in
         stegcluster)
-            opts="-h -V --help --version serve status doctor kill-leader members recover transfer-leader bench failover-drill embed extract capacity verify records backup restore analyze"
+            opts="-h -V --help --version serve status doctor kill-leader members recover transfer-leader bench failover-drill embed extract capacity verify records backup restore certs analyze"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -129,7 +144,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__backup)
-            opts="-o -f -h --servers --token-file --out --force --stale --help"
+            opts="-o -f -h --servers --token-file --ca --out --force --stale --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -140,6 +155,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -159,7 +178,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__bench)
-            opts="-h --servers --token-file --local --keep --clients --reqs --rate --duration --warm-up --mode --verify --cover --secret --secret-bytes --method --bits --passphrase-file --seed --json --plot --hdr-out --csv --help compare"
+            opts="-h --servers --token-file --local --ca --tls --keep --clients --reqs --rate --duration --warm-up --mode --no-retry --verify --cover --secret --secret-bytes --method --bits --passphrase-file --seed --json --plot --hdr-out --csv --help compare"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -174,6 +193,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --local)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -267,7 +290,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__capacity)
-            opts="-h --servers --token-file --offline --cover --passphrase --json --help"
+            opts="-h --servers --token-file --ca --offline --cover --passphrase --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -278,6 +301,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -292,8 +319,122 @@ _stegcluster() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        stegcluster__subcmd__certs)
+            opts="-h --help init node host show"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__certs__subcmd__host)
+            opts="-h --host --dir --out --days --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --days)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__certs__subcmd__init)
+            opts="-h --dir --name --days --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --days)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__certs__subcmd__node)
+            opts="-h --host --dir --out --days --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --days)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        stegcluster__subcmd__certs__subcmd__show)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         stegcluster__subcmd__doctor)
-            opts="-h --servers --token-file --id --peers --config --listen --raft-listen --data-dir --timeout-ms --json --help"
+            opts="-h --servers --token-file --ca --id --peers --config --listen --raft-listen --data-dir --timeout-ms --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -304,6 +445,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -343,7 +488,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__embed)
-            opts="-o -f -h --servers --token-file --offline --out --force --cover --method --bits --passphrase-file --id --keep-metadata --report --json --help"
+            opts="-o -f -h --servers --token-file --ca --offline --out --force --cover --method --bits --passphrase-file --id --keep-metadata --report --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -354,6 +499,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -393,7 +542,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__extract)
-            opts="-o -f -h --servers --token-file --offline --out --force --passphrase-file --json --help"
+            opts="-o -f -h --servers --token-file --ca --offline --out --force --passphrase-file --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -404,6 +553,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -427,7 +580,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__failover__subcmd__drill)
-            opts="-h --servers --token-file --local --keep --iterations --rounds --faults --clients --load --pace-ms --secret-bytes --seed --restart-cmd --slo --max-first-commit-ms --max-client-gap-ms --max-rejoin-ms --max-view-ms --json --plot --html --evidence --help"
+            opts="-h --servers --token-file --local --ca --tls --keep --iterations --rounds --faults --clients --load --pace-ms --secret-bytes --seed --restart-cmd --slo --max-first-commit-ms --max-client-gap-ms --max-rejoin-ms --max-view-ms --json --plot --html --evidence --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -442,6 +595,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --local)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -525,7 +682,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__kill__subcmd__leader)
-            opts="-h --servers --token-file --signal --wait --stop-ms --json --timeout-ms --help"
+            opts="-h --servers --token-file --ca --signal --wait --stop-ms --json --timeout-ms --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -536,6 +693,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -573,7 +734,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__members__subcmd__add)
-            opts="-h --servers --token-file --timeout-s --help"
+            opts="-h --servers --token-file --ca --timeout-s --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -584,6 +745,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -599,7 +764,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__members__subcmd__list)
-            opts="-h --servers --token-file --json --help"
+            opts="-h --servers --token-file --ca --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -610,6 +775,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -621,7 +790,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__members__subcmd__promote)
-            opts="-h --servers --token-file --timeout-s --help"
+            opts="-h --servers --token-file --ca --timeout-s --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -632,6 +801,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -647,7 +820,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__members__subcmd__remove)
-            opts="-h --servers --token-file --timeout-s --help"
+            opts="-h --servers --token-file --ca --timeout-s --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -658,6 +831,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -673,7 +850,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__members__subcmd__replace)
-            opts="-h --servers --token-file --timeout-s --help"
+            opts="-h --servers --token-file --ca --timeout-s --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -684,6 +861,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -713,7 +894,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__records__subcmd__export)
-            opts="-o -f -h --servers --token-file --out --force --after --stale --help"
+            opts="-o -f -h --servers --token-file --ca --out --force --after --stale --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -724,6 +905,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -747,7 +932,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__records__subcmd__get)
-            opts="-h --servers --token-file --json --help"
+            opts="-h --servers --token-file --ca --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -758,6 +943,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -769,7 +958,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__records__subcmd__list)
-            opts="-h --servers --token-file --limit --all --after --stale --json --help"
+            opts="-h --servers --token-file --ca --limit --all --after --stale --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -780,6 +969,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -821,7 +1014,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__restore)
-            opts="-h --servers --token-file --dry-run --json --help"
+            opts="-h --servers --token-file --ca --dry-run --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -835,6 +1028,10 @@ _stegcluster() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -843,7 +1040,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__serve)
-            opts="-h --id --peers --config --listen --raft-listen --data-dir --cover --solo-after --timings --supervise --remote-admin --tokens --codec-threads --cover-cache-mib --log-format --log --set --print-config --supervised --help"
+            opts="-h --id --peers --config --listen --raft-listen --data-dir --cover --solo-after --timings --supervise --remote-admin --tokens --tls-dir --tls-ca --tls-cert --tls-key --secret-file --codec-threads --memory-mib --cover-cache-mib --log-format --log --set --print-config --supervised --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -889,6 +1086,26 @@ _stegcluster() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --tls-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --secret-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --codec-threads)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -921,7 +1138,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__status)
-            opts="-w -h --servers --token-file --watch --interval-ms --json --timeout-ms --help"
+            opts="-w -h --servers --token-file --ca --watch --interval-ms --json --timeout-ms --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -932,6 +1149,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -951,7 +1172,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__transfer__subcmd__leader)
-            opts="-h --servers --token-file --to --json --help"
+            opts="-h --servers --token-file --ca --to --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -962,6 +1183,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -981,7 +1206,7 @@ _stegcluster() {
             return 0
             ;;
         stegcluster__subcmd__verify)
-            opts="-h --servers --token-file --json --help"
+            opts="-h --servers --token-file --ca --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -992,6 +1217,10 @@ _stegcluster() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -441,8 +441,7 @@ mod tests {
         for job in waiting {
             job.await.unwrap();
         }
-        let ran = ran.lock().unwrap().clone();
-        ran
+        ran.lock().unwrap().clone()
     }
 
     #[tokio::test]

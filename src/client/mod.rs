@@ -5,6 +5,7 @@
 //! Every call that may act carries an id, and every retry carries the same one, so that a
 //! request which was carried out but not answered is never carried out twice.
 
+mod bodies;
 mod error;
 pub mod events;
 mod exchange;
@@ -31,12 +32,13 @@ use crate::api::cluster::{
     TransferRequest,
 };
 use crate::api::codec::{
-    CapacityResponse, Consistency, EmbedResponse, ExtractResponse, IDEMPOTENCY_KEY, RecordView,
-    RecordsResponse, VerifyResponse,
+    CapacityResponse, Consistency, EmbedResponse, ExtractResponse, RecordView, RecordsResponse,
+    VerifyResponse,
 };
 use crate::clock;
 use crate::ident::{RecordId, Term};
 use crate::record::{Durability, Method, Record};
+use bodies::{commit, embed_form, json, percent_encode, picture_form, records_path, word};
 use exchange::{Outgoing, Reply, exchange};
 use multipart::Form;
 use notice::{Notice, Waiting};
@@ -528,76 +530,6 @@ pub fn shows_new_leader(status: &ClusterStatus, old_leader: &str, old_term: Term
         })
     };
     status.term > old_term.0 && (leader.as_str() != old_leader || elected_anew())
-}
-
-fn json(value: &impl serde::Serialize) -> Vec<u8> {
-    // These types hold numbers and names only, which JSON can always express.
-    serde_json::to_vec(value).expect("request bodies are plain data")
-}
-
-fn commit(id: &RecordId) -> Outgoing {
-    Outgoing::post("/api/commit", "application/json", b"{}".to_vec())
-        .header(IDEMPOTENCY_KEY, id.as_str())
-}
-
-fn embed_form(id: &RecordId, request: &EmbedRequest<'_>) -> Outgoing {
-    let mut form = Form::new();
-    // Small fields first: a server that streams knows them before the files come.
-    if let Some(method) = request.method {
-        form = form.text("method", &method.to_string());
-    }
-    if let Some(bits) = request.bits {
-        form = form.text("bits", &bits.to_string());
-    }
-    if request.keep_metadata {
-        form = form.text("keep_metadata", "true");
-    }
-    if request.report {
-        form = form.text("report", "true");
-    }
-    if let Some(passphrase) = request.passphrase {
-        form = form.text("passphrase", passphrase);
-    }
-    if let Some(cover) = request.cover {
-        form = form.file("cover", cover);
-    }
-    let (content_type, body) = form.file("file", request.secret).finish();
-    Outgoing::post("/api/embed", &content_type, body).header(IDEMPOTENCY_KEY, id.as_str())
-}
-
-fn picture_form(path: &str, picture: &[u8], passphrase: Option<&str>) -> Outgoing {
-    let mut form = Form::new();
-    if let Some(passphrase) = passphrase {
-        form = form.text("passphrase", passphrase);
-    }
-    let (content_type, body) = form.file("file", picture).finish();
-    Outgoing::post(path, &content_type, body)
-}
-
-fn word(consistency: Consistency) -> &'static str {
-    match consistency {
-        Consistency::Linearizable => "linearizable",
-        Consistency::Stale => "stale",
-    }
-}
-
-fn records_path(after: Option<&RecordId>, limit: usize, consistency: Consistency) -> String {
-    let consistency = word(consistency);
-    let after = after.map(|id| format!("&after={}", percent_encode(id.as_str())));
-    format!("/api/records?limit={limit}&consistency={consistency}{}", after.unwrap_or_default())
-}
-
-/// Everything but RFC 3986's unreserved characters, as `%XX`.
-fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

@@ -65,7 +65,9 @@ impl Resolved {
         for shown in &self.shown {
             let (above, name) = shown.key.split_once('.').unwrap_or(("", shown.key));
             if above != level {
-                push_line(&mut yaml, format_args!("{above}:"));
+                if !above.is_empty() {
+                    push_line(&mut yaml, format_args!("{above}:"));
+                }
                 level = above;
             }
             let indent = if above.is_empty() { "" } else { "  " };

@@ -43,21 +43,26 @@ pub(super) fn mark(folder: &Path, cause: &str) -> Result<(), DataDirError> {
     if load(folder)?.is_some() {
         return Ok(());
     }
-    let aside = format!("{ASIDE}{}", clock::unix_ms() / 1000);
+    let aside = aside_name(folder);
     save_json(folder, MARK_FILE, &Mark { cause: cause.to_owned(), aside, rejoin: None })
+}
+
+/// A name that nothing in the folder has: a disk may do damage twice in one second.
+fn aside_name(folder: &Path) -> String {
+    let seconds = clock::unix_ms() / 1000;
+    let names = (seconds..).map(|seconds| format!("{ASIDE}{seconds}"));
+    let is_free = |name: &String| !folder.join(name).exists();
+    { names }.find(is_free).unwrap_or_else(|| format!("{ASIDE}{seconds}"))
 }
 
 /// The mark, if there is one. One that cannot be read is as good as one that says nothing.
 pub(super) fn load(folder: &Path) -> Result<Option<Mark>, DataDirError> {
     match load_json(&folder.join(MARK_FILE), false) {
-        Err(DataDirError::Damaged { cause, .. }) => {
-            let aside = format!("{ASIDE}{}", clock::unix_ms() / 1000);
-            Ok(Some(Mark {
-                cause: format!("unknown, for its mark is too: {cause}"),
-                aside,
-                rejoin: None,
-            }))
-        }
+        Err(DataDirError::Damaged { cause, .. }) => Ok(Some(Mark {
+            cause: format!("unknown, for its mark is too: {cause}"),
+            aside: aside_name(folder),
+            rejoin: None,
+        })),
         loaded => loaded,
     }
 }

@@ -40,7 +40,8 @@ async fn precise(time: Duration) -> std::io::Result<()> {
     Ok(())
 }
 
-#[cfg(all(test, not(sim)))]
+#[cfg(test)]
+#[cfg(not(sim))]
 mod tests {
     use super::*;
 

@@ -208,7 +208,8 @@ impl AsyncWrite for SealedStream {
     }
 }
 
-#[cfg(all(test, not(sim)))]
+#[cfg(test)]
+#[cfg(not(sim))]
 mod tests {
     use super::*;
     use crate::net::TcpListener;

@@ -25,7 +25,6 @@ use crate::ident::InstanceUuid;
 use crate::net::gate::Gate;
 use crate::peer::envelope::Sender;
 use crate::peer::link::Links;
-use crate::solo;
 use crate::store::Store;
 
 /// Between two questions to the others.
@@ -141,7 +140,7 @@ pub fn save_journal(remains: &Path, store: &dyn Store) {
     let folder = remains.join(STORE_FOLDER);
     let saved = RocksStore::open_remains(&folder)
         .map_err(|error| (0, error))
-        .and_then(|found| solo::salvage(&WatchedStore::new(found, Disk::default()), store));
+        .and_then(|found| crate::solo::salvage(&WatchedStore::new(found, Disk::default()), store));
     match saved {
         Ok(0) => {}
         Ok(records) => tracing::warn!(

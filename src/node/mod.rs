@@ -3,6 +3,7 @@
 
 mod again;
 mod core;
+mod error;
 mod faults;
 mod hand_over;
 mod heal;
@@ -27,12 +28,12 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::core::Core;
+pub use self::error::NodeError;
 
-use crate::access::{Access, AccessError};
+use crate::access::Access;
 use crate::clock;
 use crate::config::ServeConfig;
 use crate::datadir::{DataDir, DataDirError, FORMAT_CHECKED};
-use crate::formation::FormationError;
 use crate::http::PauseGate;
 use crate::limits;
 use crate::net::secured::Guard;
@@ -41,13 +42,11 @@ use crate::net::{self, ListenError, Reserved, TcpListener};
 use crate::observe::warnings::Warnings;
 use crate::peer::routes::Routes;
 use crate::pool::Pool;
-use crate::raft;
 use crate::rt::{self, ClientRt};
 use crate::service::operate::Operator;
 use crate::service::{About, RequestStats, Service, ServiceParts};
 use crate::stego;
 use crate::store::{Disk, Store, StoreError, WatchedStore};
-use crate::trust::TrustError;
 use runtimes::Runtimes;
 use security::Trusted;
 use status::StatusParts;
@@ -65,127 +64,6 @@ const ROOM_EVERY: Duration = Duration::from_millis(100);
 const TOKENS_EVERY: Duration = Duration::from_millis(500);
 /// How long tasks for clients may take to end when the node stops. Longer than the port may.
 const CLIENTS_MAX: Duration = Duration::from_secs(7);
-
-/// The node could not start, or could not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    #[error(transparent)]
-    Access(#[from] AccessError),
-    #[error(transparent)]
-    Trust(TrustError),
-    #[error("{}: {cause}", folder.display())]
-    Store { folder: std::path::PathBuf, cause: StoreError },
-    #[error("{}: the journal of records acknowledged alone: {cause}", folder.display())]
-    Journal { folder: std::path::PathBuf, cause: std::io::Error },
-    #[error("cover {}: {cause}", file.display())]
-    Cover { file: std::path::PathBuf, cause: String },
-    #[error("the runtime could not be started: {0}")]
-    Runtime(std::io::Error),
-    #[error("signals cannot be caught: {0}")]
-    Signals(String),
-    #[error(transparent)]
-    Formation(#[from] FormationError),
-    #[error(transparent)]
-    Raft(#[from] raft::StartError),
-    /// A write to the store hung for so long that the node is of use to nobody.
-    #[error(
-        "a write to {} has not ended for {} ms (timings.fsync_exit_ms = {limit_ms}): the disk is \
-         stuck; see the kernel's log, mend the disk or move the folder, and start the node again",
-        folder.display(), stalled.as_millis()
-    )]
-    DiskStuck { folder: std::path::PathBuf, stalled: Duration, limit_ms: u64 },
-    /// The disk took no more. What reached it is unknown until the database is opened anew.
-    #[error("{}: no space left on the disk; free some, and start the node again", folder.display())]
-    DiskFull { folder: std::path::PathBuf },
-    /// A write failed, or a sync did. What reached the disk is unknown, and no second attempt
-    /// would tell.
-    #[error(
-        "{}: {cause}; this node acknowledges nothing any more and ends. See the kernel's log, mend \
-         the disk, and start the node again; where the disk is lost, start it with an empty data \
-         folder, and it joins its cluster anew", folder.display()
-    )]
-    DiskFailed { folder: std::path::PathBuf, cause: String },
-    /// What it had promised is damaged or gone, and nobody can replace it.
-    #[error(
-        "{folder}: what this node had on stable storage is damaged or lost: {cause}. There are no \
-         other nodes to heal it from, so it does not start, and the folder is as it was. Restore a \
-         backup into an empty folder (stegcluster restore), or keep what can still be read: \
-         stegcluster recover --data-dir {folder} --damage-is-accepted", folder = folder.display()
-    )]
-    Damaged { folder: std::path::PathBuf, cause: String },
-    /// It was damaged too often.
-    #[error(
-        "{}: damaged for the {times}th time ({cause}); this disk, or this machine's memory, is not \
-         to be trusted: replace it, and start the node with an empty data folder", folder.display()
-    )]
-    BadDisk { folder: std::path::PathBuf, times: usize, cause: String },
-    /// An operator removed it from its cluster.
-    #[error(
-        "this node was removed from its cluster (stegcluster members remove); to add it again, \
-         start it with an empty data folder instead of {}", folder.display()
-    )]
-    Removed { folder: std::path::PathBuf },
-    /// It ran, and had to stop: it must not vote on what it cannot trust.
-    #[error("this node had to stop: {0}")]
-    Failed(String),
-}
-
-impl NodeError {
-    /// True where the user can mend it by starting the node differently.
-    pub fn is_usage(&self) -> bool {
-        match self {
-            Self::DataDir(_)
-            | Self::Listen(_)
-            | Self::Access(_)
-            | Self::Trust(_)
-            | Self::Store { .. }
-            | Self::Cover { .. } => true,
-            Self::Journal { .. }
-            | Self::Runtime(_)
-            | Self::Signals(_)
-            | Self::Formation(_)
-            | Self::Raft(_)
-            | Self::DiskStuck { .. }
-            | Self::DiskFull { .. }
-            | Self::DiskFailed { .. }
-            | Self::Damaged { .. }
-            | Self::BadDisk { .. }
-            | Self::Removed { .. }
-            | Self::Failed(_) => false,
-        }
-    }
-
-    /// True where the disk cannot be written or trusted any more: nothing is handed over or
-    /// waited for.
-    fn is_disk(&self) -> bool {
-        matches!(
-            self,
-            Self::DiskStuck { .. }
-                | Self::DiskFull { .. }
-                | Self::DiskFailed { .. }
-                | Self::Damaged { .. }
-        )
-    }
-
-    /// What was found to be damaged, where it is that.
-    fn damage(&self) -> Option<String> {
-        match self {
-            Self::Damaged { cause, .. } => Some(cause.clone()),
-            Self::Store { cause, folder } if cause.is_damage() => {
-                Some(format!("{}: {cause}", folder.display()))
-            }
-            Self::DataDir(error @ DataDirError::Damaged { .. })
-            | Self::Formation(FormationError::DataDir(error @ DataDirError::Damaged { .. })) => {
-                Some(error.to_string())
-            }
-            _ => None,
-        }
-    }
-}
 
 /// How a node ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -279,11 +157,16 @@ fn run_until(
         store = Some(node.core.store());
         node.run(&config, stop, restart).await
     });
+    let on_disk = result.as_ref().is_err_and(NodeError::is_disk);
+    if let (true, Some(store)) = (on_disk, &store) {
+        // Its threads go on while the process exits, and none of them may close it: see `close`.
+        Box::leak(Box::new(Arc::clone(store)));
+    }
     if matches!(result, Err(NodeError::DiskStuck { .. })) {
         // Whatever waited for the disk would wait for ever.
         runtimes.abandon();
         runtimes::kill_later();
-    } else if result.as_ref().is_err_and(NodeError::is_disk) {
+    } else if on_disk {
         // The others should notice at once, and what this database still writes is of no use.
         runtimes.abandon();
     } else {

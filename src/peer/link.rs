@@ -454,7 +454,8 @@ impl hyper::body::Body for ChannelBody {
     }
 }
 
-#[cfg(all(test, not(sim)))]
+#[cfg(test)]
+#[cfg(not(sim))]
 mod tests {
     use http::HeaderMap;
     use tokio_util::sync::CancellationToken;

@@ -262,7 +262,8 @@ impl Writer {
     }
 }
 
-#[cfg(all(test, not(sim)))]
+#[cfg(test)]
+#[cfg(not(sim))]
 mod tests {
     use super::*;
     use crate::store::{Column, MemoryStore, Reader};

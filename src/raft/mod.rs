@@ -21,7 +21,8 @@ mod state_machine;
 mod types;
 mod view;
 
-#[cfg(all(test, not(sim)))]
+#[cfg(test)]
+#[cfg(not(sim))]
 mod tests;
 
 use std::collections::BTreeMap;

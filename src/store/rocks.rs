@@ -94,7 +94,8 @@ impl RocksStore {
             let cause = format!("{} is missing", guard_path.display());
             return Err(StoreError::corrupt("the store's guard", cause));
         }
-        if promise.as_ref().is_none_or(guard::Promise::may_be_older) {
+        let after_power_cut = promise.as_ref().is_none_or(guard::Promise::may_be_older);
+        if after_power_cut {
             let cut = wal::cut(folder);
             let failed = |error| StoreError::Io(format!("{}: {error}", folder.display()));
             if let Some((log, bytes)) = cut.map_err(failed)? {
@@ -104,7 +105,7 @@ impl RocksStore {
                 );
             }
         }
-        wal::check(folder)?;
+        wal::check(folder, after_power_cut)?;
         let create = !expected.store && promise.is_none();
         let (options, columns) =
             Self::options(create, DBRecoveryMode::TolerateCorruptedTailRecords);

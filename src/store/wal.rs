@@ -11,10 +11,11 @@
 //!
 //! **A header that ends a file early.** One bit makes of a record's type that of a recycled log,
 //! or of its length one that reaches beyond the file; RocksDB takes both for the end, and goes on
-//! with the next file: a hole. We never recycle logs, and only the newest can be torn, since the
-//! database syncs it before it begins another. So each is walked from header to header. The format
-//! is that of RocksDB's `db/log_format.h`: blocks of 32 KiB; a record is a CRC of 4 bytes, a length
-//! of 2, a type of 1, and its bytes; what is left of a block below a header's size is zeros.
+//! with the next file: a hole. In the manifest it forgets a whole table that way. We never recycle
+//! logs, and only the newest can be torn, since the database syncs it before it begins another. So
+//! each is walked from header to header. The format is that of RocksDB's `db/log_format.h`: blocks
+//! of 32 KiB; a record is a CRC of 4 bytes, a length of 2, a type of 1, and its bytes; what is left
+//! of a block below a header's size is zeros.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -48,12 +49,25 @@ pub fn cut(folder: &Path) -> io::Result<Option<(PathBuf, u64)>> {
     Ok(Some((log, at as u64)))
 }
 
-/// Walks every log of the database in `folder`.
+/// Walks every log of the database in `folder`, and its manifest, which has the same form. The
+/// manifest is synced with every record, so it is torn only by a power cut.
 ///
 /// # Errors
 /// The disk failed, or a log ends where it did not.
-pub fn check(folder: &Path) -> Result<(), StoreError> {
+pub fn check(folder: &Path, after_power_cut: bool) -> Result<(), StoreError> {
     let failed = |error| StoreError::Io(format!("{}: {error}", folder.display()));
+    if let Some(manifest) = manifest(folder).map_err(failed)? {
+        let bytes = fs::read(&manifest).map_err(failed)?;
+        let damage = match walk(&bytes) {
+            End::Whole => None,
+            End::Torn(_) if after_power_cut => None,
+            End::Torn(at) | End::Bad(at) => Some(at),
+        };
+        if let Some(at) = damage {
+            let cause = format!("{}: no whole record at byte {at}", manifest.display());
+            return Err(StoreError::Corrupt { what: "the database's manifest", cause });
+        }
+    }
     let mut logs = logs(folder).map_err(failed)?;
     let newest = logs.pop();
     for (log, is_newest) in
@@ -108,6 +122,18 @@ fn walk(bytes: &[u8]) -> End {
     End::Whole
 }
 
+/// The manifest that is in force, if there is a database. Where the file that names it is damaged,
+/// the database says so itself.
+fn manifest(folder: &Path) -> io::Result<Option<PathBuf>> {
+    let current = match fs::read(folder.join("CURRENT")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        current => current?,
+    };
+    let name = String::from_utf8_lossy(&current).trim().to_owned();
+    let manifest = folder.join(&name);
+    Ok((name.starts_with("MANIFEST-") && manifest.is_file()).then_some(manifest))
+}
+
 /// The logs, oldest first.
 fn logs(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut logs: Vec<(u64, PathBuf)> = Vec::new();
@@ -158,6 +184,23 @@ mod tests {
     }
 
     #[test]
+    fn a_manifest_is_torn_by_a_power_cut_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = record(100, 1);
+        let name = "MANIFEST-000005";
+        fs::write(folder.path().join("CURRENT"), format!("{name}\n")).unwrap();
+        for (bytes, killed, cut) in [
+            (whole.clone(), true, true),
+            (whole[..90].to_vec(), false, true),
+            (record(100, 5), false, false),
+        ] {
+            fs::write(folder.path().join(name), bytes).unwrap();
+            assert_eq!(check(folder.path(), false).is_ok(), killed);
+            assert_eq!(check(folder.path(), true).is_ok(), cut);
+        }
+    }
+
+    #[test]
     fn a_log_may_end_early_only_where_it_is_the_newest() {
         let folder = tempfile::tempdir().unwrap();
         let mut whole = record(100, 1);
@@ -172,9 +215,9 @@ mod tests {
         ];
         for (number, (bytes, older, newest)) in cases.into_iter().enumerate() {
             fs::write(folder.path().join("000010.log"), &bytes).unwrap();
-            assert_eq!(check(folder.path()).is_ok(), newest, "{number}");
+            assert_eq!(check(folder.path(), false).is_ok(), newest, "{number}");
             fs::write(folder.path().join("000011.log"), record(1, 1)).unwrap();
-            assert_eq!(check(folder.path()).is_ok(), older, "{number}");
+            assert_eq!(check(folder.path(), false).is_ok(), older, "{number}");
             fs::remove_file(folder.path().join("000011.log")).unwrap();
         }
     }

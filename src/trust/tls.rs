@@ -121,14 +121,14 @@ impl Tls {
     pub fn refresh(&self) -> Refreshed {
         // Small files, compared by content: times of change are coarse, and copies keep theirs.
         match digest(&self.files) {
-            Ok(digest) if digest == self.current().digest => return Refreshed::Same,
+            Ok(digest) if digest == self.current().digest => Refreshed::Same,
             Ok(digest) => match load(&self.node, &self.files) {
                 Ok(loaded) => {
                     let facts = loaded.facts.first().map(|(_, facts)| facts.clone());
                     let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
                     *current = Arc::new(loaded);
                     let facts = facts.expect("the node's own certificate is the first");
-                    return Refreshed::Renewed(Box::new(facts));
+                    Refreshed::Renewed(Box::new(facts))
                 }
                 Err(error) => self.refuse(digest, error),
             },

@@ -80,7 +80,8 @@ fn hosts(presented: &[String]) -> String {
         let inner = name.split_once('(').map_or(name.as_str(), |(_, inner)| inner);
         inner.trim_end_matches(')').trim_matches('"').to_owned()
     };
-    let is_host = |name: &&String| !name.starts_with("Uri") && !name.starts_with("Unsupported");
+    // Nodes' own names are among them, as URIs.
+    let is_host = |name: &&String| !name.contains("://") && !name.starts_with("Unsupported");
     let names: Vec<String> = presented.iter().filter(is_host).map(bare).collect();
     if names.is_empty() { "no host at all".into() } else { names.join(", ") }
 }
@@ -125,7 +126,7 @@ mod tests {
 
     #[test]
     fn names_lose_their_kind() {
-        let presented = ["DnsName(\"a.example\")", "IpAddress(10.0.0.1)", "UriName(x)"];
+        let presented = ["DnsName(\"a.example\")", "IpAddress(10.0.0.1)", "stegcluster://node/n1"];
         assert_eq!(hosts(&presented.map(str::to_owned)), "a.example, 10.0.0.1");
         assert_eq!(hosts(&[]), "no host at all");
     }

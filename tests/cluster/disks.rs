@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use stegcluster::clock;
 
+use crate::flips::raised;
 use crate::support::{Client, Cluster, PATIENCE, commit_all, poll};
 
 const EIO: i32 = 5;
@@ -148,6 +149,8 @@ fn what_cannot_be_read_ends_the_node() {
     let node = (leader + 1) % 3;
     let acknowledged = commit_some(&survivors(&cluster, node), "before");
     cluster.caught_up(node);
+    // That writes to the store, and would go on after the start.
+    raised(&cluster, node);
     // Started again, it has its records in files, and no longer in memory.
     cluster.kill(node);
     cluster.start(node);

@@ -168,7 +168,7 @@ fn no_flipped_bit_changes_what_a_node_knows() {
 }
 
 /// Waits until the node's folder has the newest format, in which everything has its checksum.
-fn raised(cluster: &Cluster, index: usize) {
+pub fn raised(cluster: &Cluster, index: usize) {
     let folder = cluster.nodes[index].data_dir.clone();
     let format = || DataDir::peek(&folder).ok().flatten().map(|identity| identity.format);
     let raised = poll(PATIENCE, || format().filter(|format| *format == FORMAT));

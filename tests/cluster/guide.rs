@@ -114,7 +114,7 @@ impl Machines<'_> {
     }
 
     fn run(&self, machine: &str, script: &str) -> Output {
-        let script = format!("set -eo pipefail\n{script}");
+        let script = format!("set -e\n{script}");
         self.command(machine, &script).output().expect("ip and bash start")
     }
 

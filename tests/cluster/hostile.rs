@@ -281,7 +281,7 @@ fn connections_and_streams_of_one_client_are_counted() {
 fn the_raft_port_refuses_strangers_before_their_body() {
     let cluster = Cluster::formed(1, &[]);
     let port = cluster.nodes[0].raft_port;
-    let from = "x-stegcluster-wire: 1\r\nx-stegcluster-from: n9\r\n";
+    let from = "x-stegcluster-wire: 2\r\nx-stegcluster-from: n9\r\n";
     let stranger = "x-stegcluster-cluster: 00000000-0000-4000-8000-00000000abcd\r\n";
     let post = |path: &str, headers: &str, length: usize| {
         format!("POST {path} HTTP/1.1\r\nhost: x\r\n{headers}content-length: {length}\r\n\r\n")
@@ -294,7 +294,7 @@ fn the_raft_port_refuses_strangers_before_their_body() {
         ("a newcomer's entries", post("/raft/append", from, 1 << 30), 503),
         (
             "a forged name",
-            post("/formation/hello", "x-stegcluster-wire: 1\r\nx-stegcluster-from: a\tb\r\n", 9),
+            post("/formation/hello", "x-stegcluster-wire: 2\r\nx-stegcluster-from: a\tb\r\n", 9),
             403,
         ),
     ] {
@@ -304,11 +304,14 @@ fn the_raft_port_refuses_strangers_before_their_body() {
         assert!(started.elapsed() < Duration::from_secs(5), "{name}: {:?}", started.elapsed());
     }
     let large = vec![b' '; limits::NEWCOMER_BODY_BYTES_MAX + 2];
-    let mut request = post("/formation/join", from, large.len()).into_bytes();
+    // As it should be but for what it says.
+    let whole = |body: &[u8]| format!("{from}x-stegcluster-crc32: {}\r\n", crc32fast::hash(body));
+    let mut request = post("/formation/join", &whole(&large), large.len()).into_bytes();
     request.extend_from_slice(&large);
     assert_eq!(ask(port, &request).0, 400, "a newcomer's long body");
     let deep = "[".repeat(50_000);
-    let request = format!("{}{deep}", post("/formation/join", from, deep.len()));
+    let head = post("/formation/join", &whole(deep.as_bytes()), deep.len());
+    let request = format!("{head}{deep}");
     assert_eq!(ask(port, request.as_bytes()).0, 400, "a newcomer's deep body");
     assert_eq!(cluster.nodes[0].client.commit("after-all-that").expect("an answer").status, 200);
 }

@@ -1,5 +1,7 @@
 //! Strangers at the ports of clusters that know their own by certificates or by a secret.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test says that something went wrong")]
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -59,9 +61,10 @@ fn plainly(address: &str, request: &str) -> String {
 
 /// A message to a Raft port, as the node `from` would send it.
 fn message(from: &str) -> String {
+    let crc = crc32fast::hash(b"null");
     format!(
-        "POST /node/status HTTP/1.1\r\nHost: x\r\nx-stegcluster-wire: 1\r\nx-stegcluster-from: {from}\r\n\
-         Content-Length: 4\r\nConnection: close\r\n\r\nnull"
+        "POST /node/status HTTP/1.1\r\nHost: x\r\nx-stegcluster-wire: 2\r\nx-stegcluster-from: {from}\r\n\
+         x-stegcluster-crc32: {crc}\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnull"
     )
 }
 

@@ -35,6 +35,12 @@ impl LeaderView {
         self.members.iter().find(|member| member.raft_id == id)
     }
 
+    /// True also where nothing differs.
+    pub fn differs_in_positions_only(&self, other: &Self) -> bool {
+        let who = |view: &Self| (view.me, view.leader, view.term, view.quorum);
+        who(self) == who(other) && self.members == other.members
+    }
+
     pub fn leader_member(&self) -> Option<&Member> {
         self.member(self.leader?)
     }

@@ -2,7 +2,7 @@
 //! of them, over a store and a port that are given. It serves no clients itself; they
 //! reach it through the [`Submitter`].
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,7 +27,7 @@ use crate::peer::routes::Routes;
 use crate::raft::{self, Consensus, LateConsensus};
 use crate::rt::{ClientRt, RaftRt};
 use crate::service::LedgerOrJournal;
-use crate::service::submit::{self, Submitter};
+use crate::service::submit::Submitter;
 use crate::solo::{Drain, Journal, Solo};
 use crate::store::{Disk, Store, StoreError, Trouble};
 use crate::trust::PeerTrust;
@@ -60,6 +60,8 @@ pub struct Core {
     datadir: Arc<DataDir>,
     mounts: formation::Mounts,
     config: Arc<ServeConfig>,
+    /// One for all, so that what they submit can go together.
+    submitter: Arc<OnceLock<Submitter>>,
 }
 
 impl Core {
@@ -99,6 +101,7 @@ impl Core {
             datadir,
             mounts,
             config: Arc::new(config.clone()),
+            submitter: Arc::default(),
         })
     }
 
@@ -109,12 +112,16 @@ impl Core {
 
     /// The way to the ledger for what serves clients.
     pub fn submitter(&self) -> Submitter {
-        Submitter::new(
-            Arc::clone(&self.late),
-            self.views.subscribe(),
-            self.links.clone(),
-            self.health.clone(),
-        )
+        let submitter = self.submitter.get_or_init(|| {
+            Submitter::new(
+                Arc::clone(&self.late),
+                self.views.subscribe(),
+                self.links.clone(),
+                self.health.clone(),
+                Arc::clone(&self.metrics),
+            )
+        });
+        submitter.clone()
     }
 
     /// The same, that also serves without a quorum.
@@ -134,7 +141,7 @@ impl Core {
         let views = self.views.subscribe();
         detector::mount(routes, &self.rt, &self.verdict, &views, &self.config.timings);
         formation::mount(routes, &self.mounts, &self.late);
-        submit::mount(routes, &self.late, &self.health);
+        self.submitter().mount(routes);
         hand_over::mount(routes, &self.late, &self.links, &self.events);
         members::mount(routes, &self.late, &self.links);
     }

@@ -461,11 +461,9 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::net;
-    use crate::net::secured::Guard;
-    use crate::net::serve::ServeLimits;
     use crate::peer::envelope::{NEWEST, OLDEST};
     use crate::peer::routes::{Admit, Routes};
+    use crate::peer::testing;
 
     /// A peer of version `newest` on a port of its own, until the token is cancelled.
     async fn peer(rt: &RaftRt, newest: u32, oldest: u32) -> (String, CancellationToken) {
@@ -473,25 +471,7 @@ mod tests {
         routes.json("/double", Admit::Newcomers, |_, n: u64| async move { Ok(2 * n) });
         let sender = Sender::speaking("n2".parse().unwrap(), newest);
         sender.require(oldest);
-        let service = routes.service_for(sender, Gate::default());
-        let listener = net::listen("127.0.0.1:0".parse().unwrap(), "test").await.unwrap();
-        let addr = listener.local_addr().unwrap().to_string();
-        let guard = Guard::Peers(PeerTrust::Open);
-        let limits = ServeLimits {
-            connections_max: 4,
-            connections_per_client_max: 4,
-            buffer_bytes: crate::limits::CLIENT_BUFFER_BYTES,
-            write_pace: None,
-            header_read_max: Duration::from_secs(5),
-            linger: Duration::ZERO,
-            drain_max: Duration::ZERO,
-        };
-        let stop = CancellationToken::new();
-        let until = stop.clone();
-        rt.spawn("peer", async move {
-            net::serve::serve(listener, None, guard, limits, until, service).await;
-        });
-        (addr, stop)
+        testing::serve(rt, routes, sender).await
     }
 
     #[tokio::test]

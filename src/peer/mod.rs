@@ -8,6 +8,9 @@
 pub mod envelope;
 pub mod link;
 pub mod routes;
+#[cfg(test)]
+#[cfg(not(sim))]
+pub(crate) mod testing;
 
 /// What went wrong between two nodes.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
 use openraft::{Instant as _, ReadPolicy, ServerState};
@@ -59,6 +60,9 @@ type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
 /// Between two questions to a founder that is still starting.
 const READY_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Between two looks at whether Raft has stopped, which by then does nothing any more.
+const FAILED_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Why a command was not committed, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -117,6 +121,16 @@ pub struct Consensus {
     log: log_store::LogView,
     disk: Disk,
     denials: denials::Denials,
+}
+
+fn not_written(error: ClientWriteError<TypeConfig>) -> ProposeError {
+    match error {
+        ClientWriteError::ForwardToLeader(forward)
+        | ClientWriteError::LogEntryDiscarded(forward) => {
+            ProposeError::NotLeader { leader: forward.leader_id.map(RaftId) }
+        }
+        other => ProposeError::Stopped(other.to_string()),
+    }
 }
 
 impl Consensus {
@@ -241,15 +255,33 @@ impl Consensus {
     /// # Errors
     /// See [`ProposeError`].
     pub async fn propose(&self, command: Command) -> Result<Outcome, ProposeError> {
-        match self.raft.client_write(command).await {
-            Ok(written) => Ok(written.response().clone()),
-            Err(RaftError::APIError(
-                ClientWriteError::ForwardToLeader(forward)
-                | ClientWriteError::LogEntryDiscarded(forward),
-            )) => Err(ProposeError::NotLeader { leader: forward.leader_id.map(RaftId) }),
-            Err(RaftError::APIError(other)) => Err(ProposeError::Stopped(other.to_string())),
-            Err(RaftError::Fatal(fatal)) => Err(ProposeError::Stopped(fatal.to_string())),
-        }
+        let mut outcomes = self.propose_all([command]).await;
+        outcomes.pop().unwrap_or_else(|| Err(ProposeError::Stopped("no outcome".into())))
+    }
+
+    /// The same for several commands, which share the log's writes and the messages to followers.
+    /// One outcome for each, in their order.
+    pub async fn propose_all(
+        &self,
+        commands: impl IntoIterator<Item = Command>,
+    ) -> Vec<Result<Outcome, ProposeError>> {
+        let commands: Vec<Command> = commands.into_iter().collect();
+        let count = commands.len();
+        let mut outcomes = Vec::with_capacity(count);
+        let fatal = match self.raft.client_write_many(commands).await {
+            Err(fatal) => Some(fatal.to_string()),
+            Ok(mut written) => loop {
+                match written.next().await {
+                    None => break None,
+                    Some(Err(fatal)) => break Some(fatal.to_string()),
+                    Some(Ok(Ok(entry))) => outcomes.push(Ok(entry.response)),
+                    Some(Ok(Err(error))) => outcomes.push(Err(not_written(error))),
+                }
+            },
+        };
+        let cause = fatal.unwrap_or_else(|| "the Raft task ended".into());
+        outcomes.resize(count, Err(ProposeError::Stopped(cause)));
+        outcomes
     }
 
     /// The log index that a linearizable read must have applied (ReadIndex: a quorum
@@ -345,6 +377,8 @@ impl Consensus {
             if let Err(fatal) = &metrics.borrow_watched().running_state {
                 return fatal.to_string();
             }
+            // Each record changes them.
+            tokio::time::sleep(FAILED_INTERVAL).await;
             if metrics.changed().await.is_err() {
                 return "the Raft task ended".into();
             }

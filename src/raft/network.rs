@@ -5,12 +5,14 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use openraft::base::{BoxFuture, BoxStream};
 use openraft::entry::RaftEntry;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{Backoff, RPCOption};
+use openraft::network::{Backoff, RPCOption, stream_append_sequential};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{AnyError, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,10 @@ pub const TRANSFER: &str = "/raft/transfer";
 /// Between attempts to reach a peer that cannot be reached. openraft's own 200 ms to
 /// 1 s would keep a returning node waiting for nothing.
 const BACKOFF: Duration = Duration::from_millis(20);
+
+/// How long the news that something was committed waits for entries that it can go along with.
+/// Followers need it for nothing but their own ledgers.
+const COMMIT_ALONE_AFTER: Duration = Duration::from_millis(2);
 
 /// How long one snapshot may take to be sent and taken.
 const SNAPSHOT_MAX: Duration = Duration::from_secs(120);
@@ -121,6 +127,8 @@ pub struct Connection {
     denials: Denials,
 }
 
+type RpcError = RPCError<TypeConfig>;
+
 /// Everything that went wrong on the way is worth a retry after the back-off.
 fn unreachable(error: &PeerError) -> Unreachable<TypeConfig> {
     Unreachable::new(&AnyError::new(error))
@@ -146,6 +154,20 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         // A message without entries brings the commit index only.
         let last_sent = rpc.entries.last().map(RaftEntry::log_id);
         answer.map(|appended| appended.told(last_sent, &self.log)).map_err(rpc_error)
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RpcError>>, RpcError>,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        stream_append_sequential(self, Box::pin(joined(input)), option)
     }
 
     async fn vote(
@@ -218,6 +240,23 @@ impl RaftNetworkV2<TypeConfig> for Connection {
     }
 }
 
+/// `requests` without those that would bring nothing but a commit index, where one with a newer
+/// index comes soon. openraft takes the answer to a request as the answer to those before it.
+fn joined(
+    requests: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin,
+) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>> {
+    futures_util::stream::unfold(requests.fuse(), |mut requests| async move {
+        let mut request = requests.next().await?;
+        while request.entries.is_empty() {
+            match tokio::time::timeout(COMMIT_ALONE_AFTER, requests.next()).await {
+                Ok(Some(next)) => request = next,
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Some((request, requests))
+    })
+}
+
 type Chunks = mpsc::Receiver<Result<Bytes, io::Error>>;
 
 /// Puts the head's line before the ledger's chunks.
@@ -263,6 +302,34 @@ mod tests {
     fn told(log: &LogView, sent: u64, durable: LogId) -> AppendEntriesResponse<TypeConfig> {
         let response = AppendEntriesResponse::Success;
         Appended { response, durable_last: Some(durable) }.told(Some(id(1, sent)), log)
+    }
+
+    fn request(index: u64, entries: u64, committed: u64) -> AppendEntriesRequest<TypeConfig> {
+        AppendEntriesRequest {
+            vote: Vote::new_committed(1, 1),
+            prev_log_id: Some(id(1, index)),
+            entries: (1..=entries).map(|next| Entry::new_blank(id(1, index + next))).collect(),
+            leader_commit: Some(id(1, committed)),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_goes_along_with_entries_where_any_come_in_time() {
+        let (sender, requests) = mpsc::channel(8);
+        let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+        let mut joined = std::pin::pin!(joined(requests));
+        for news in [request(5, 0, 4), request(5, 0, 5), request(5, 2, 5), request(7, 0, 6)] {
+            sender.send(news).await.unwrap();
+        }
+        let mut next = async || joined.next().await.map(|r| (r.entries.len(), r.leader_commit));
+        assert_eq!(next().await, Some((2, Some(id(1, 5)))));
+        let started = tokio::time::Instant::now();
+        assert_eq!(next().await, Some((0, Some(id(1, 6)))));
+        assert_eq!(started.elapsed(), COMMIT_ALONE_AFTER);
+        sender.send(request(7, 0, 7)).await.unwrap();
+        drop(sender);
+        assert_eq!(next().await, Some((0, Some(id(1, 7)))));
+        assert_eq!(next().await, None);
     }
 
     #[tokio::test]

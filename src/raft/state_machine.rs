@@ -151,12 +151,15 @@ fn apply_entries(
     }
     let (mut batch, _) = applier.finish()?;
     position.save(&mut batch)?;
-    // The log has these entries on stable storage; after a power cut they are applied again.
-    store.write(batch, Durability::Buffered)?;
-    metrics.ledger_records_total.inc_by(records);
+    // What was decided holds already: a quorum has these entries on stable storage, and after a
+    // crash they are applied again. A write of the log's that is under way would keep the one
+    // below, and so every answer, waiting for its fsync. Reads are not ahead of it: they wait
+    // until Raft counts these entries as applied, which is after the return.
     for (responder, outcome) in answers {
         responder.send(outcome);
     }
+    store.write(batch, Durability::Buffered)?;
+    metrics.ledger_records_total.inc_by(records);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! openraft's metrics as the [`LeaderView`] that the rest of the node waits on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Instant as _, RaftMetrics, ServerState};
@@ -13,7 +14,12 @@ use crate::ident::{LogPosition, RaftId, Term};
 use crate::observe::metrics::Metrics;
 use crate::view::{LeaderView, Member};
 
-/// Publishes every change of view until Raft stops.
+/// How often those who wait for a change are woken where only positions in the log differ, at
+/// the most: each record changes them some three times.
+const POSITIONS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Publishes every change of view until Raft stops. Whoever looks sees the newest one; those who
+/// wait are woken at once, or for mere positions within [`POSITIONS_INTERVAL`].
 pub async fn publish(
     me: RaftId,
     raft: Raft,
@@ -22,6 +28,8 @@ pub async fn publish(
     lease_ms: u64,
 ) {
     let mut raft_metrics = raft.metrics();
+    let mut told_at = clock::now();
+    let mut untold = false;
     loop {
         let last_log = position(raft.data_metrics().borrow_watched().last_log.as_ref());
         let view = view_of(me, &raft_metrics.borrow_watched(), last_log, lease_ms);
@@ -30,15 +38,19 @@ pub async fn publish(
         metrics.raft_committed_index.set(view.committed as i64);
         metrics.raft_applied_index.set(view.applied as i64);
         metrics.raft_last_log_index.set(view.last_log.index as i64);
-        views.send_if_modified(|current| {
-            let modified = **current != view;
-            if modified {
-                *current = Arc::new(view);
-            }
-            modified
+        let due = told_at.elapsed() >= POSITIONS_INTERVAL;
+        let told = views.send_if_modified(|current| {
+            let other = !view.differs_in_positions_only(current);
+            untold |= **current != view;
+            *current = Arc::new(view);
+            other || (untold && due)
         });
-        if raft_metrics.changed().await.is_err() {
-            return;
+        if told {
+            (told_at, untold) = (clock::now(), false);
+        }
+        tokio::select! {
+            changed = raft_metrics.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep_until(told_at + POSITIONS_INTERVAL), if untold => {}
         }
     }
 }

@@ -27,7 +27,13 @@ fn lone() -> (LedgerOrJournal, watch::Sender<Arc<LeaderView>>) {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let journal = Journal::open(Arc::clone(&store), Arc::new(Metrics::new())).unwrap();
     let access = LedgerOrJournal {
-        submitter: Submitter::new(Arc::default(), viewed, links, Default::default()),
+        submitter: Submitter::new(
+            Arc::default(),
+            viewed,
+            links,
+            Default::default(),
+            Arc::default(),
+        ),
         solo: Solo::default(),
         journal,
         store,

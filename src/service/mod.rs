@@ -16,6 +16,7 @@ mod dataset;
 mod embed;
 mod error;
 mod extract;
+mod groups;
 mod ledger;
 pub mod operate;
 mod records;

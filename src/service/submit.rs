@@ -11,12 +11,14 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::groups::{Entered, Groups, Leader, PUT, PUT_ALL};
 use crate::clock;
 use crate::detector::introspect::{Condition, Health};
 use crate::ident::NodeName;
 use crate::ledger::query::Ledger;
 use crate::ledger::{Command, Outcome};
 use crate::limits::{READ_MAX, SUBMIT_MAX};
+use crate::observe::metrics::Metrics;
 use crate::peer::PeerError;
 use crate::peer::link::{Lane, Link, Links};
 use crate::peer::routes::{Admit, Refusal, Routes};
@@ -25,7 +27,6 @@ use crate::record::{Durability, Record};
 use crate::solo::JournalError;
 use crate::view::LeaderView;
 
-const PUT: &str = "/service/put";
 const READ_INDEX: &str = "/service/read-index";
 
 /// How a leader without a quorum refuses other nodes.
@@ -85,11 +86,13 @@ pub struct Submitter {
     late: LateConsensus,
     views: watch::Receiver<Arc<LeaderView>>,
     links: Links,
+    groups: Groups,
     health: Health,
 }
 
 /// One attempt failed; another may not.
-enum Attempt {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Attempt {
     Again,
     /// The leader itself says that it has no quorum.
     NoQuorum,
@@ -120,8 +123,9 @@ impl Submitter {
         views: watch::Receiver<Arc<LeaderView>>,
         links: Links,
         health: Health,
+        metrics: Arc<Metrics>,
     ) -> Self {
-        Self { late, views, links, health }
+        Self { late, views, groups: Groups::new(links.rt().clone(), metrics), links, health }
     }
 
     /// Commits `record` through the leader, wherever it is, retrying under the same
@@ -135,13 +139,11 @@ impl Submitter {
         self.retry(SUBMIT_MAX, false, |consensus, leader| {
             let record = record.clone();
             async move {
-                let Some(link) = leader else {
-                    return put_here(&consensus, record).await.map_err(Attempt::from);
+                let leader = match leader {
+                    None => Leader::Here(consensus),
+                    Some(link) => Leader::There(link),
                 };
-                link.call(PUT, &record, SUBMIT_MAX).await.map_err(|error| {
-                    tracing::debug!(record = %record.id, cause = %error, "the leader did not take it");
-                    Attempt::from(error)
-                })
+                self.groups.put(&leader, record).await
             }
         })
         .await
@@ -282,27 +284,37 @@ async fn other_leader(views: &mut watch::Receiver<Arc<LeaderView>>, term: crate:
 
 /// Commits on this node, which leads. A leader just elected refuses until a quorum has
 /// acknowledged it, for about a round trip: what waits here need not ask again from afar.
-async fn put_here(consensus: &Consensus, record: Record) -> Result<Submitted, ProposeError> {
+/// One answer for each record, in their order.
+pub(super) async fn put_all_here(
+    consensus: &Consensus,
+    records: Vec<Record>,
+) -> Vec<Result<Submitted, ProposeError>> {
     let until = clock::now() + NEW_LEADER_MAX;
     let mut views = consensus.views();
     loop {
         let leads = views.borrow_and_update().i_lead();
-        match consensus.propose(Command::Put { record: record.clone() }).await {
-            Ok(Outcome::Put { record, replayed }) => {
-                return Ok(Submitted { record, replayed, durability: Durability::Quorum });
-            }
-            Ok(other) => {
-                return Err(ProposeError::Stopped(format!("a put had the outcome {other:?}")));
-            }
-            Err(ProposeError::NotLeader { .. }) if leads && clock::now() < until => {
-                // The quorum's acknowledgement shows in the view.
-                tokio::select! {
-                    _ = views.changed() => {}
-                    () = tokio::time::sleep(RETRY_PAUSE_MIN) => {}
-                }
-            }
-            Err(error) => return Err(error),
+        let commands = records.iter().map(|record| Command::Put { record: record.clone() });
+        let outcomes = consensus.propose_all(commands).await;
+        let refused =
+            outcomes.iter().any(|outcome| matches!(outcome, Err(ProposeError::NotLeader { .. })));
+        // Those of a group that were taken are only repeated: the ledger knows them by their ids.
+        if !(leads && refused && clock::now() < until) {
+            return outcomes.into_iter().map(submitted).collect();
         }
+        // The quorum's acknowledgement shows in the view.
+        tokio::select! {
+            _ = views.changed() => {}
+            () = tokio::time::sleep(RETRY_PAUSE_MIN) => {}
+        }
+    }
+}
+
+fn submitted(outcome: Result<Outcome, ProposeError>) -> Result<Submitted, ProposeError> {
+    match outcome? {
+        Outcome::Put { record, replayed } => {
+            Ok(Submitted { record, replayed, durability: Durability::Quorum })
+        }
+        other => Err(ProposeError::Stopped(format!("a put had the outcome {other:?}"))),
     }
 }
 
@@ -328,37 +340,56 @@ async fn hopeless(health: &Health, leads: bool, needs_disk: bool) -> Condition {
     }
 }
 
-/// Mounts what other nodes' submitters ask of the leader.
-pub fn mount(routes: &mut Routes, late: &LateConsensus, health: &Health) {
-    let (put, put_health) = (Arc::clone(late), health.clone());
-    routes.json(PUT, Admit::Members, move |_, record: Record| {
-        let (late, health) = (Arc::clone(&put), put_health.clone());
-        async move {
-            let consensus = leading(&late)?;
-            while_well(&health, put_here(&consensus, record)).await
+impl Submitter {
+    /// Mounts what other nodes' submitters ask of the leader.
+    pub fn mount(&self, routes: &mut Routes) {
+        let this = self.clone();
+        routes.json(PUT, Admit::Members, move |_, record: Record| {
+            let this = this.clone();
+            async move {
+                let leader = Leader::Here(leading(&this.late)?);
+                while_well(&this.health, this.groups.put(&leader, record)).await?.map_err(refused)
+            }
+        });
+        let this = self.clone();
+        routes.json(PUT_ALL, Admit::Members, move |_, records: Vec<Record>| {
+            let this = this.clone();
+            async move {
+                let leader = Leader::Here(leading(&this.late)?);
+                let answers =
+                    while_well(&this.health, this.groups.put_all(&leader, records)).await?;
+                Ok(answers.into_iter().map(Entered::from).collect::<Vec<_>>())
+            }
+        });
+        let this = self.clone();
+        routes.json(READ_INDEX, Admit::Members, move |_, (): ()| {
+            let this = this.clone();
+            async move {
+                let consensus = leading(&this.late)?;
+                let index = while_well(&this.health, consensus.read_index()).await?;
+                index.map_err(|error| refused(Attempt::from(error)))
+            }
+        });
+    }
+}
+
+impl From<Result<Submitted, Attempt>> for Entered {
+    fn from(answer: Result<Submitted, Attempt>) -> Self {
+        match answer {
+            Ok(submitted) => Self::Submitted(submitted),
+            Err(attempt) => Self::Refused(refused(attempt).reason),
         }
-    });
-    let (late, health) = (Arc::clone(late), health.clone());
-    routes.json(READ_INDEX, Admit::Members, move |_, (): ()| {
-        let (late, health) = (Arc::clone(&late), health.clone());
-        async move {
-            let consensus = leading(&late)?;
-            while_well(&health, consensus.read_index()).await
-        }
-    });
+    }
 }
 
 /// A leader's answer to another node, given up when it is hopeless.
-async fn while_well<T>(
-    health: &Health,
-    answer: impl Future<Output = Result<T, ProposeError>>,
-) -> Result<T, Refusal> {
+async fn while_well<T>(health: &Health, answer: impl Future<Output = T>) -> Result<T, Refusal> {
     tokio::select! {
         biased;
         condition = hopeless(health, true, true) => {
             Err(Refusal { status: NO_QUORUM, reason: condition.to_string() })
         }
-        answer = answer => answer.map_err(refused),
+        answer = answer => Ok(answer),
     }
 }
 
@@ -366,6 +397,9 @@ fn leading(late: &LateConsensus) -> Result<Consensus, Refusal> {
     late.get().cloned().ok_or_else(|| Refusal::unavailable("this node is still starting"))
 }
 
-fn refused(error: ProposeError) -> Refusal {
-    Refusal::unavailable(error.to_string())
+fn refused(attempt: Attempt) -> Refusal {
+    Refusal::unavailable(match attempt {
+        Attempt::Again | Attempt::NoQuorum => "this node is not the leader",
+        Attempt::Stopped => "consensus has stopped on this node",
+    })
 }

@@ -98,7 +98,10 @@ impl Service {
         let secret_bytes = request.secret.len() as u64;
         let as_json = request.as_json;
         let (cover, known) = match request.cover.clone() {
-            Some(cover) => (cover, None),
+            Some(cover) => {
+                let known = self.inner.digests.find(&cover);
+                (cover, known)
+            }
             None => (self.parts().default_cover.clone(), Some(self.inner.default_cover_sha256)),
         };
         let cover_bytes = cover.len() as u64;
@@ -111,6 +114,9 @@ impl Service {
         };
         let unread = if known.is_some() { 0 } else { cover.len() };
         let (cover_sha256, appraisal) = self.look(unread, look).await??;
+        if known.is_none() {
+            self.inner.digests.learn(&cover, cover_sha256);
+        }
         let encrypted = request.passphrase.is_some();
         let method = request.method.unwrap_or(stego::usual_method(encrypted));
         let bits = request.bits.unwrap_or(1);

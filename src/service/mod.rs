@@ -13,6 +13,7 @@ mod commit;
 mod compare;
 mod cost;
 mod dataset;
+mod digests;
 mod embed;
 mod error;
 mod extract;
@@ -53,6 +54,7 @@ use self::admission::Admission;
 use self::bench::Benches;
 use self::cost::Experience;
 use self::dataset::Dataset;
+use self::digests::Digests;
 use self::operate::{Done, Operation, Operator};
 use crate::api::cluster::{ClusterStatus, Mode};
 use crate::api::codec::CapacityResponse;
@@ -108,6 +110,7 @@ struct Inner {
     admission: Admission,
     experience: Experience,
     dataset: Dataset,
+    digests: Digests,
     codec: Arc<Codec>,
     benches: Benches,
 }
@@ -123,6 +126,7 @@ impl Service {
             admission: Admission::new(limits::REQUESTS_MAX, parts.memory_bytes),
             experience: Experience::default(),
             dataset: Dataset::default(),
+            digests: Digests::default(),
             benches: Benches::default(),
             codec,
             parts,

@@ -31,5 +31,6 @@ pub mod peer;
 pub mod raft;
 pub mod service;
 pub mod targets;
+pub mod trust;
 
 pub mod yaml;

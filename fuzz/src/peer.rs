@@ -11,6 +11,7 @@ use crate::ident::{ClusterUuid, RaftId};
 use crate::ledger::{Command, Outcome};
 use crate::raft::types::{SnapshotHead, TypeConfig};
 use crate::record::Record;
+use crate::trust::Proven;
 use envelope::Sender;
 
 #[path = "../../src/peer/envelope.rs"]
@@ -30,12 +31,15 @@ pub fn message(input: &[u8]) {
     }
     let member = Sender::new("n1".parse().expect("a valid name"));
     member.join(ClusterUuid(uuid::Uuid::from_u128(7)), RaftId(1));
-    for sender in [Sender::new("n1".parse().expect("a valid name")), member] {
-        match sender.open(&headers) {
-            // Nobody of another cluster is let in.
+    let fresh = Sender::new("n1".parse().expect("a valid name"));
+    let proven: Proven = Some(["n2".parse().expect("a valid name")].into());
+    for (sender, proven) in [(&fresh, &None), (&member, &None), (&member, &proven)] {
+        match sender.open(&headers, proven) {
+            // Nobody of another cluster is let in, nor by another name than the certificate's.
             Ok(envelope) => {
                 let both = envelope.cluster.zip(sender.cluster());
                 assert!(both.is_none_or(|(theirs, ours)| theirs == ours));
+                assert!(proven.as_ref().is_none_or(|names| names.contains(&envelope.from)));
             }
             Err(error) => assert!(!error.to_string().contains(char::is_control)),
         }

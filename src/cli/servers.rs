@@ -246,14 +246,14 @@ impl GroundArgs {
     }
 }
 
-/// Ctrl-C and SIGTERM from here on. To be called once.
+/// Ctrl-C and SIGTERM from here on, and the end of the terminal. To be called once.
 ///
 /// # Errors
 /// The handler could not be installed.
 pub fn interrupt() -> anyhow::Result<Interrupt> {
     let interrupt = Interrupt::default();
     let pressed = interrupt.clone();
-    ctrlc::set_handler(move || pressed.press()).context("cannot catch Ctrl-C")?;
+    crate::node::signals::on_stop(move || pressed.press(), || {}).context("cannot catch Ctrl-C")?;
     Ok(interrupt)
 }
 

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::exit;
 use crate::clock;
+use crate::node::signals;
 
 /// Until the first restart. Short: the others are waiting for this node.
 const DELAY_MIN: Duration = Duration::from_millis(100);
@@ -20,7 +21,7 @@ const DELAY_MAX: Duration = Duration::from_secs(10);
 const WELL_AFTER: Duration = Duration::from_secs(60);
 
 enum Event {
-    /// SIGINT or SIGTERM.
+    /// SIGINT, SIGTERM, or the terminal is gone.
     Stop,
     Ended(io::Result<ExitStatus>),
 }
@@ -33,10 +34,10 @@ pub fn run() -> anyhow::Result<ExitCode> {
     // One end of the node, one stop, and one more; a further stop says nothing new.
     let (sender, events) = sync_channel(3);
     let stopped = sender.clone();
-    ctrlc::set_handler(move || {
+    let stop = move || {
         let _ = stopped.try_send(Event::Stop);
-    })
-    .context("signals cannot be caught")?;
+    };
+    signals::on_stop(stop, signals::say_hung_up).context("signals cannot be caught")?;
     let mut delay = DELAY_MIN;
     for attempt in 1_u64.. {
         let started = clock::now();

@@ -49,10 +49,14 @@ pub(super) fn mark(folder: &Path, cause: &str) -> Result<(), DataDirError> {
 
 /// A name that nothing in the folder has: a disk may do damage twice in one second.
 fn aside_name(folder: &Path) -> String {
-    let seconds = clock::unix_ms() / 1000;
-    let names = (seconds..).map(|seconds| format!("{ASIDE}{seconds}"));
-    let is_free = |name: &String| !folder.join(name).exists();
-    { names }.find(is_free).unwrap_or_else(|| format!("{ASIDE}{seconds}"))
+    let mut number = clock::unix_ms() / 1000;
+    loop {
+        let name = format!("{ASIDE}{number}");
+        if !folder.join(&name).exists() {
+            return name;
+        }
+        number += 1;
+    }
 }
 
 /// The mark, if there is one. One that cannot be read is as good as one that says nothing.

@@ -73,7 +73,9 @@ pub enum HttpError {
     Faulted,
     #[error("there is nothing at this path; GET /openapi.json lists the calls")]
     NoSuchPath,
-    #[error("this path takes another method; GET /openapi.json lists the calls")]
+    #[error(
+        "this path takes another method (see the header Allow); GET /openapi.json lists the calls"
+    )]
     WrongMethod,
     #[error("send the body as multipart/form-data")]
     NotMultipart,

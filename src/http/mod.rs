@@ -6,6 +6,7 @@
 mod admin;
 mod bench;
 mod body;
+mod calls;
 mod cluster;
 mod codec;
 mod dashboard;
@@ -30,8 +31,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
-use http::{Request, Uri};
+use http::header::{ALLOW, CONNECTION, HeaderValue, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
+use http::{Request, StatusCode, Uri};
 use hyper::body::{Body, Incoming};
 use tower_service::Service as _;
 use warp::filters::BoxedFilter;
@@ -226,7 +227,11 @@ impl ClientService {
             Some(welcome) => welcome,
             None => match guard::allow(&context, &request, self.client, is_page) {
                 Ok(()) => {
-                    let Ok(response) = warp::service(self.routes).call(request).await;
+                    let path = request.uri().path().to_owned();
+                    let Ok(mut response) = warp::service(self.routes).call(request).await;
+                    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+                        response.headers_mut().insert(ALLOW, calls::allowed(&path));
+                    }
                     response
                 }
                 Err(refused) => context.measured("other", async { Err(refused) }).await,

@@ -193,15 +193,20 @@ async fn what_is_described_is_mounted_and_other_methods_are_refused() {
     let routes = mounted(&PauseGate::default());
     let paths: BTreeSet<&str> = ROUTES.iter().map(|(_, path)| *path).collect();
     for path in paths {
+        let taken = ROUTES.iter().filter(|(_, other)| *other == path);
+        let taken: Vec<_> = taken.map(|(method, _)| method.to_uppercase()).collect();
         let target = path.replace("{index}", "0").replace("{id}", "some-record");
         let target = target.replace("{name}", "main.js");
         for method in ["get", "head", "post", "put", "delete", "patch"] {
-            let status = status_of(&routes, method, &target).await;
+            let answer = call(&routes, method, &target).await;
+            let status = answer.status();
             // Where no load has run there is none to show.
             let none = path.starts_with("/admin/bench") && status == StatusCode::NOT_FOUND;
             assert!(none || status != StatusCode::NOT_FOUND, "{method} {path}");
             let refused = status == StatusCode::METHOD_NOT_ALLOWED;
             assert_eq!(refused, !ROUTES.contains(&(method, path)), "{method} {path}: {status}");
+            let allowed = answer.headers().get(ALLOW).map(|methods| methods.to_str().unwrap());
+            assert_eq!(allowed, refused.then_some(taken.join(", ")).as_deref(), "{method} {path}");
         }
     }
     for unknown in ["/api", "/api/embed/x", "/cluster", "/index.html", "/healthz/x"] {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::NodeError;
 use super::runtimes::Runtimes;
+use super::security::Trusted;
 use crate::clock;
 use crate::config::ServeConfig;
 use crate::datadir::{FORMAT_FIRST, Identity, Ward};
@@ -44,7 +45,8 @@ pub enum Healed {
 /// Makes a damaged folder that of a new member, as soon as the others have a quorum.
 ///
 /// # Errors
-/// There are no others, the disk failed, or did damage too often.
+/// There are no others, certificates or secret cannot be read, the disk failed, or did damage too
+/// often.
 pub fn heal(
     config: &ServeConfig,
     cause: &str,
@@ -89,7 +91,8 @@ fn number(
         http_addr: config.advertise.clone(),
         raft_addr: config.raft_advertise.clone(),
     };
-    let links = Links::new(runtimes.raft.clone(), Sender::new(config.id.clone()), Gate::default());
+    let links = Links::new(runtimes.raft.clone(), Sender::new(config.id.clone()), Gate::default())
+        .trusting(Trusted::read(config)?.peers);
     let addrs: Vec<String> = config.peers.iter().map(|peer| peer.raft_addr.clone()).collect();
     let asking = async {
         let mut reminded = None;

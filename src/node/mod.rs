@@ -15,6 +15,7 @@ pub mod recover;
 mod runtimes;
 mod security;
 mod self_watch;
+pub mod signals;
 mod solo;
 mod status;
 mod version;
@@ -82,7 +83,7 @@ pub enum Ended {
 pub fn serve(config: ServeConfig) -> Result<Ended, NodeError> {
     let stop = CancellationToken::new();
     let signalled = stop.clone();
-    ctrlc::set_handler(move || signalled.cancel())
+    signals::on_stop(move || signalled.cancel(), signals::say_hung_up)
         .map_err(|error| NodeError::Signals(error.to_string()))?;
     let (disk, restart) = (Disk::default(), Restart::default());
     if let Some(cause) = marked(&config)

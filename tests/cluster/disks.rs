@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use stegcluster::api::cluster::Mode;
 use stegcluster::clock;
+use stegcluster::trust::make;
 
 use crate::flips::raised;
 use crate::support::{Client, Cluster, PATIENCE, commit_all, poll};
@@ -338,6 +340,54 @@ fn a_quorum_of_damaged_nodes_forms_no_new_cluster() {
     }
     cluster.whole();
     cluster.assert_kept(&acknowledged);
+}
+
+#[test]
+fn what_a_damaged_node_acknowledged_alone_is_saved_from_its_remains() {
+    // With a secret: a node that heals has to show it to the others.
+    let outside = tempfile::tempdir().expect("a folder");
+    let secret = outside.path().join("secret");
+    make::write_new(&secret, b"a secret that all of the nodes have", 0o600).expect("a secret");
+    let settings = [
+        &format!("secret_file={}", secret.display()),
+        "solo_after=1200ms",
+        "timings.election_timeout_min_ms=500",
+        "timings.election_timeout_max_ms=1000",
+    ];
+    let mut cluster = Cluster::formed(3, &settings);
+    raised(&cluster, 0);
+    let all: Vec<&Client> = cluster.nodes.iter().map(|node| &node.client).collect();
+    let mut acknowledged = commit_all(&all, "together", 9);
+    let number = cluster.own(0).and_then(|own| own.raft_id);
+    cluster.caught_up(1);
+    cluster.caught_up(2);
+    cluster.kill(1);
+    cluster.kill(2);
+    cluster.wait("it serves alone", |cluster| cluster.own(0).filter(|own| own.mode == Mode::Solo));
+    let alone = commit_all(&[&cluster.nodes[0].client], "alone", 20);
+    cluster.kill(0);
+    let log = newest_log(&cluster.nodes[0].data_dir);
+    let mut bytes = fs::read(&log).expect("it is there");
+    let late = bytes.len() - 20;
+    bytes[late] ^= 4;
+    fs::write(&log, bytes).expect("it can be written");
+    for index in [1, 2, 0] {
+        cluster.start(index);
+    }
+    cluster.whole();
+    let now = cluster.own(0).and_then(|own| own.raft_id);
+    assert!(now.is_some() && now != number, "it came back as another member");
+    // What was hit cannot be read by anybody; that is the last, if it is one of these.
+    acknowledged.extend(alone.into_iter().filter(|id| id != "alone-0019"));
+    cluster.wait("it handed on what it had", |cluster| {
+        cluster.own(0).filter(|own| own.journal == 0).and_then(|_| {
+            let held = cluster.nodes[0].client.record_ids().ok()?;
+            acknowledged.is_subset(&held).then_some(())
+        })
+    });
+    cluster.assert_kept(&acknowledged);
+    let said = cluster.nodes[0].log();
+    assert!(said.contains("acknowledged alone"), "{said}");
 }
 
 #[test]

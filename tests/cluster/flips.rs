@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use stegcluster::datadir::{DataDir, DataDirError, FORMAT};
 use stegcluster::store::{Column, Disk, Expected, Reader as _, RocksStore, WatchedStore};
 
-use crate::support::{Client, Cluster, PATIENCE, commit_all, poll};
+use crate::support::{Client, Cluster, PATIENCE, commit_all, copy_folder, poll};
 
 /// Of each kind, in files opened by the test itself, unless `STEGCLUSTER_FLIPS` says otherwise.
 const FLIPS: u64 = 60;
@@ -74,18 +74,6 @@ fn flip(path: &Path, random: &mut Random) -> String {
     format!("{}, byte {at}, bit {bit}", path.display())
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("a new folder");
-    for entry in fs::read_dir(from).expect("a folder").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("it can be copied");
-        }
-    }
-}
-
 /// Everything that a node would know.
 type Knowledge = (String, Vec<(Column, Vec<u8>, Vec<u8>)>);
 
@@ -137,10 +125,10 @@ fn no_flipped_bit_changes_what_a_node_knows() {
         cluster.whole();
         commit_all(&[&cluster.nodes[0].client], "second", 60);
         cluster.kill(0);
-        copy(&cluster.nodes[0].data_dir, &kept);
+        copy_folder(&cluster.nodes[0].data_dir, &kept);
     }
     let whole = folder.path().join("whole");
-    copy(&kept, &whole);
+    copy_folder(&kept, &whole);
     let truth = know(&whole).expect("it is whole");
     assert!(truth.1.len() > 300, "{} pairs", truth.1.len());
     let seed = seed();
@@ -151,7 +139,7 @@ fn no_flipped_bit_changes_what_a_node_knows() {
         let (mut found, mut harmless) = (0, 0);
         for number in 0..flips {
             let trial = folder.path().join(format!("{kind}-{number}"));
-            copy(&kept, &trial);
+            copy_folder(&kept, &trial);
             let paths = &files(&trial)[&kind];
             let what = flip(&paths[random.below(paths.len())], &mut random);
             match know(&trial) {

@@ -28,6 +28,7 @@ mod orders;
 mod partition;
 mod pictures;
 mod secrets;
+mod signals;
 mod silent;
 mod snapshots;
 mod solo;

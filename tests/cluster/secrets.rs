@@ -12,15 +12,23 @@ use stegcluster::fleet::{Fleet, FleetPlan};
 use stegcluster::trust::make;
 use tempfile::TempDir;
 
-use crate::support::{BINARY, Client, PATIENCE, command, turn};
-
-/// Of a form: its name, what the file is called, what is in it.
-type Field<'a> = (&'a str, &'a str, &'a [u8]);
+use crate::support::{
+    BINARY, Client, Cluster, Field, PATIENCE, Reply, command, multipart, poll, turn,
+};
 
 const SECRET: &str = "S3CR3T-content-that-nobody-may-read-but-its-owner";
 const PASSPHRASE: &str = "p4ssphr4se-of-the-one-who-hides";
 const FILE_NAME: &str = "n4me-of-the-hidden-file.pdf";
 const CLUSTER_SECRET: &str = "cl0st3r-secret-of-all-its-nodes";
+const READ: &str = "r3ad-token-of-who-may-look";
+const EMBED: &str = "emb3d-token-of-who-may-hide";
+const ADMIN: &str = "adm1n-token-of-who-may-fail-nodes";
+/// Of another cluster, say.
+const UNKNOWN: &str = "unkn0wn-token-that-no-node-has";
+/// Where no token belongs.
+const MISPLACED: &str = "m1splaced-token-in-a-query";
+/// In a file that cannot be used.
+const BROKEN: &str = "br0ken-token-in-a-line-that-is-none";
 
 /// A text in every form in which it could have got somewhere.
 fn forms(marker: &str) -> Vec<Vec<u8>> {
@@ -59,22 +67,23 @@ fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
     }
 }
 
-/// A form with a file that has a name of its own, as browsers send it.
-fn form(fields: &[(&str, &str, &[u8])]) -> (String, Vec<u8>) {
-    const BOUNDARY: &str = "stegcluster-test-4c1d";
-    let mut body = Vec::new();
-    for (name, filename, value) in fields {
-        let filename =
-            if filename.is_empty() { String::new() } else { format!("; filename=\"{filename}\"") };
-        let head = format!(
-            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"{filename}\r\n\r\n"
-        );
-        body.extend_from_slice(head.as_bytes());
-        body.extend_from_slice(value);
-        body.extend_from_slice(b"\r\n");
+/// Fails where one of `markers` is in `said`, in whatever form.
+fn assert_nowhere(markers: &[&str], said: &[(String, Vec<u8>)]) {
+    for marker in markers {
+        for form in forms(marker) {
+            for (place, bytes) in said {
+                let shown = String::from_utf8_lossy(&form);
+                assert!(!has(bytes, &form), "{marker} is in {place}, as {shown}");
+            }
+        }
     }
-    body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-    (format!("multipart/form-data; boundary={BOUNDARY}"), body)
+}
+
+/// That what was searched is where a node logs all that it can.
+fn assert_traced(said: &[(String, Vec<u8>)]) {
+    let traced = |bytes: &[u8]| has(bytes, b"TRACE") && has(bytes, b"DEBUG");
+    assert!(said.iter().any(|(place, bytes)| place.ends_with(".log") && traced(bytes)));
+    assert!(said.iter().any(|(place, _)| place.contains("/n1/")), "the data folder is searched");
 }
 
 #[test]
@@ -116,24 +125,15 @@ fn no_secret_is_found_in_logs_data_metrics_records_or_errors() {
         assert!(fleet.stop(number, PATIENCE).unwrap(), "the node stops by itself");
     }
     files(fleet.folder(), &mut said);
-    let traced = |bytes: &[u8]| has(bytes, b"TRACE") && has(bytes, b"DEBUG");
-    assert!(said.iter().any(|(place, bytes)| place.ends_with(".log") && traced(bytes)));
-    assert!(said.iter().any(|(place, _)| place.contains("/n1/")), "the data folder is searched");
-    for marker in [SECRET, PASSPHRASE, FILE_NAME, CLUSTER_SECRET] {
-        for form in forms(marker) {
-            for (place, bytes) in &said {
-                let shown = String::from_utf8_lossy(&form);
-                assert!(!has(bytes, &form), "{marker} is in {place}, as {shown}");
-            }
-        }
-    }
+    assert_traced(&said);
+    assert_nowhere(&[SECRET, PASSPHRASE, FILE_NAME, CLUSTER_SECRET], &said);
 }
 
 /// Embeds, finds and fails in many ways by one node; everything that it says but the secret itself.
 fn use_one(number: usize, client: &Client) -> Vec<(String, Vec<u8>)> {
     let (secret, passphrase) = (SECRET.as_bytes(), PASSPHRASE.as_bytes());
     let post = |path: &str, accept: &str, fields: &[(&str, &str, &[u8])]| {
-        let (content_type, body) = form(fields);
+        let (content_type, body) = multipart(fields);
         let headers = [("content-type", content_type.as_str()), ("accept", accept)];
         client.post(path, &headers, &body).unwrap()
     };
@@ -179,5 +179,118 @@ fn use_one(number: usize, client: &Client) -> Vec<(String, Vec<u8>)> {
     for path in ["/metrics", "/api/records?limit=1000", "/cluster/status", "/cluster/node"] {
         said.push((path.to_owned(), client.get(path).unwrap().body));
     }
+    said
+}
+
+#[test]
+fn no_token_is_found_in_logs_data_metrics_or_errors() {
+    let outside = TempDir::new().unwrap();
+    let tokens = outside.path().join("tokens");
+    let lines = format!("read r {READ}\nembed e {EMBED}\nadmin a {ADMIN}\n");
+    make::write_new(&tokens, lines.as_bytes(), 0o600).unwrap();
+    let setting = format!("tokens={}", tokens.display());
+    let mut cluster = Cluster::configured(3, &[&setting, "log.filter=trace"]);
+    for index in 0..3 {
+        cluster.nodes[index].client = cluster.nodes[index].client.with_token(READ);
+        cluster.start(index);
+    }
+    cluster.whole();
+    let mut said = Vec::new();
+    for node in &cluster.nodes {
+        said.extend(use_tokens(&node.name, &node.client));
+    }
+    said.extend(load_and_orders(&cluster));
+    for (token, question) in [
+        (READ, &["status", "--json"][..]),
+        (READ, &["doctor", "--json"]),
+        (EMBED, &["records", "list"]),
+        (UNKNOWN, &["status"]),
+        (UNKNOWN, &["records", "list"]),
+        (READ, &["transfer-leader"]),
+        (ADMIN, &["transfer-leader"]),
+    ] {
+        let servers: Vec<_> =
+            cluster.nodes.iter().map(|node| format!("127.0.0.1:{}", node.http_port)).collect();
+        let args: Vec<String> = question.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut command =
+            command(&[args, vec![format!("--servers={}", servers.join(","))]].concat());
+        let output = command.env("STEGCLUSTER_TOKEN", token).output().unwrap();
+        said.push((format!("{question:?}"), [output.stdout, output.stderr].concat()));
+    }
+    // One line that is none: the tokens that were read before still count, and nothing is shown.
+    std::fs::write(&tokens, format!("{lines}root x {BROKEN}\n")).unwrap();
+    for node in &cluster.nodes {
+        let warned = || node.client.status().filter(|status| !status.warnings.is_empty());
+        let status = poll(PATIENCE, warned).expect("the file is warned of");
+        said.push(("a warning".to_owned(), serde_json::to_vec(&status).unwrap()));
+    }
+    (0..3).for_each(|index| assert_eq!(cluster.terminate(index), Some(0)));
+    files(cluster.folder(), &mut said);
+    assert_traced(&said);
+    assert_nowhere(&[READ, EMBED, ADMIN, UNKNOWN, MISPLACED, BROKEN], &said);
+}
+
+/// Shows a node tokens that do and that do not; what it says to that.
+fn use_tokens(node: &str, client: &Client) -> Vec<(String, Vec<u8>)> {
+    let mut said = Vec::new();
+    let mut tell = |what: &str, expected: u16, reply: Reply| {
+        assert_eq!(reply.status, expected, "{what}: {}", reply.text());
+        let mut bytes = reply.body;
+        for (name, value) in &reply.headers {
+            bytes.extend([name.as_str().as_bytes(), value.as_bytes()].concat());
+        }
+        said.push((format!("{what} of {node}"), bytes));
+    };
+    for (token, read, commit, order) in [
+        (READ, 200, 403, 403),
+        (EMBED, 200, 200, 403),
+        (ADMIN, 200, 200, 200),
+        (UNKNOWN, 401, 401, 401),
+    ] {
+        let client = client.with_token(token);
+        tell("/api/records", read, client.get("/api/records").unwrap());
+        tell("/metrics", read, client.get("/metrics").unwrap());
+        tell("/api/commit", commit, client.post("/api/commit", &[], &[]).unwrap());
+        tell("/admin/restore", order, client.post("/admin/restore", &[], &[]).unwrap());
+        let path = format!("/api/records?q={MISPLACED}");
+        tell("a query", read, client.get(&path).unwrap());
+    }
+    let open = client.without_token();
+    for header in [
+        ("authorization", format!("Basic {ADMIN}")),
+        ("authorization", ADMIN.to_owned()),
+        ("authorization", format!("Bearer {ADMIN} {ADMIN}")),
+        ("cookie", format!("token={ADMIN}")),
+        ("x-token", ADMIN.to_owned()),
+    ] {
+        let headers = [(header.0, header.1.as_str())];
+        tell("a header", 401, open.ask("GET", "/api/records", &headers).unwrap());
+    }
+    let headers = [("origin", "http://stranger.example"), ("authorization", "Bearer x")];
+    tell("a page", 403, open.ask("GET", "/api/records", &headers).unwrap());
+    said
+}
+
+/// A node passes tokens on: to the nodes that a load asks, and with an order for another one.
+fn load_and_orders(cluster: &Cluster) -> Vec<(String, Vec<u8>)> {
+    let admin = cluster.nodes[0].client.with_token(ADMIN);
+    let json = [("content-type", "application/json")];
+    let plan = br#"{"mode":"commit","clients":3,"requests":30}"#;
+    assert_eq!(admin.post("/admin/bench", &json, plan).unwrap().status, 201);
+    let report = cluster.wait("the load is done", |_| {
+        let reply = admin.get("/admin/bench").ok()?;
+        has(&reply.body, b"\"state\":\"done\"").then_some(reply.body)
+    });
+    let mut said = vec![("/admin/bench".to_owned(), report)];
+    for order in [&br#"{"action":"isolate","node":"n2"}"#[..], br#"{"action":"nonsense"}"#] {
+        said.push((
+            "/admin/fail".to_owned(),
+            admin.post("/admin/fail", &json, order).unwrap().body,
+        ));
+    }
+    let restore = admin.post("/admin/restore", &json, br#"{"node":"n2"}"#).unwrap();
+    assert_eq!(restore.status, 200, "{}", restore.text());
+    said.push(("/admin/restore".to_owned(), restore.body));
+    cluster.whole();
     said
 }

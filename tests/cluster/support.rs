@@ -1,5 +1,8 @@
 //! Nodes as real processes, conditions with deadlines, and a small HTTP client.
 
+mod folder;
+mod form;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -15,6 +18,9 @@ use stegcluster::api::codec::RecordsResponse;
 use stegcluster::clock;
 use stegcluster::rt::pause_thread;
 use tempfile::TempDir;
+
+pub use folder::copy_folder;
+pub use form::{Field, multipart};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_stegcluster");
 /// A condition that takes longer than this does not hold.
@@ -201,22 +207,10 @@ impl Client {
         headers: &[(&str, &str)],
         fields: &[(&str, &[u8])],
     ) -> Result<Reply, String> {
-        const BOUNDARY: &str = "stegcluster-test-boundary-7d1c0a";
-        let mut body = Vec::new();
-        for (name, value) in fields {
-            let filename = match *name {
-                "file" | "cover" => "; filename=\"upload\"",
-                _ => "",
-            };
-            let head = format!(
-                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"{filename}\r\n\r\n"
-            );
-            body.extend_from_slice(head.as_bytes());
-            body.extend_from_slice(value);
-            body.extend_from_slice(b"\r\n");
-        }
-        body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-        let form = format!("multipart/form-data; boundary={BOUNDARY}");
+        let named = |name: &str| if matches!(name, "file" | "cover") { "upload" } else { "" };
+        let fields: Vec<Field<'_>> =
+            fields.iter().map(|(name, value)| (*name, named(name), *value)).collect();
+        let (form, body) = multipart(&fields);
         let headers: Vec<_> =
             headers.iter().copied().chain([("content-type", form.as_str())]).collect();
         self.post(path, &headers, &body)
@@ -360,6 +354,11 @@ impl Node {
     /// As by `kill`, and returns at once.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// As when its terminal is closed, or by `kill -HUP`.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
     }
 
     /// Stops the whole process until [`Node::thaw`].

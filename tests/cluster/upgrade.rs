@@ -8,19 +8,7 @@ use std::path::{Path, PathBuf};
 
 use stegcluster::datadir::{DataDir, FORMAT};
 
-use crate::support::{Cluster, PATIENCE, commit_all, poll};
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("a folder").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("it can be copied");
-        }
-    }
-}
+use crate::support::{Cluster, PATIENCE, commit_all, copy_folder, poll};
 
 fn contents(folder: &Path) -> BTreeSet<(PathBuf, Vec<u8>)> {
     let mut files = BTreeSet::new();
@@ -42,7 +30,10 @@ fn contents(folder: &Path) -> BTreeSet<(PathBuf, Vec<u8>)> {
 fn a_folder_of_the_version_before_is_read_and_raised() {
     let mut cluster = Cluster::configured(1, &[]);
     let folder = cluster.nodes[0].data_dir.clone();
-    copy(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/version-1")), &folder);
+    copy_folder(
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/version-1")),
+        &folder,
+    );
     assert_eq!(DataDir::peek(&folder).expect("read").expect("there").format, 1);
     let old: BTreeSet<String> = (0..12).map(|number| format!("old-{number:04}")).collect();
     cluster.start(0);
@@ -65,7 +56,10 @@ fn a_folder_of_the_version_before_is_read_and_raised() {
 fn a_newer_folder_is_refused_and_left_as_it_is() {
     let mut cluster = Cluster::configured(1, &[]);
     let folder = cluster.nodes[0].data_dir.clone();
-    copy(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/version-1")), &folder);
+    copy_folder(
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/version-1")),
+        &folder,
+    );
     let identity = folder.join("identity.json");
     let newer = format!("\"format\": {}", FORMAT + 1);
     let text = fs::read_to_string(&identity).expect("it is there");

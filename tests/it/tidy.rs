@@ -31,7 +31,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["src/cli/"]),
     ("clap_complete", &["src/cli/reference.rs"]),
     ("clap_mangen", &["src/cli/reference.rs"]),
-    ("ctrlc", &["src/cli/", "src/node/"]),
     ("image", &["src/stego/"]),
     ("indicatif", &["src/cli/"]),
     ("openraft", &["src/raft/"]),

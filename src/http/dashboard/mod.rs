@@ -32,11 +32,11 @@ const fn js(name: &'static str, text: &'static str) -> File {
     File { name, media_type: "text/javascript; charset=utf-8", text }
 }
 
-const OPENAPI: File = File {
-    name: "openapi.json",
-    media_type: "application/json",
-    text: include_str!("openapi.json"),
-};
+/// What each call takes and answers (OpenAPI 3.1).
+pub(super) const DESCRIPTION: &str = include_str!("openapi.json");
+
+const OPENAPI: File =
+    File { name: "openapi.json", media_type: "application/json", text: DESCRIPTION };
 
 const PAGE: &[File] = &[
     html("index.html", include_str!("page/index.html")),

@@ -36,10 +36,11 @@ cargo generate-rpm --target $target --target-dir "$folder" \
 
 # It is written beside Cargo.toml, and names the folder that it was made in.
 sbom=$name-$version.cdx
-trap 'rm -f "$sbom.json"' EXIT
+root=$(pwd)
+trap 'rm -f "$root/$sbom.json"' EXIT
 cargo cyclonedx --quiet --format json --spec-version 1.5 --target $target --no-build-deps \
   --override-filename "$sbom"
-sed "s|path+file://$(pwd)|path+file:///$name|g" "$sbom.json" >"$dist/$sbom.json"
+sed "s|path+file://$root|path+file:///$name|g" "$sbom.json" >"$dist/$sbom.json"
 
 # The archive is unpacked anywhere; its folder says what it is.
 archive=$name-$version-x86_64-linux

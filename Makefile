@@ -18,7 +18,8 @@ SIM_DIR := --target-dir "$(TARGET_DIR)/sim"
 SIM_BUILD := --locked --profile sim $(SIM_DIR)
 SIM := $(SIM_FLAGS) $(CARGO) test $(SIM_BUILD) --test sim -- --nocapture
 STATIC_TARGET := x86_64-unknown-linux-gnu
-STATIC := $(TARGET_DIR)/$(STATIC_TARGET)/release/stegcluster
+BUILT := $(TARGET_DIR)/$(STATIC_TARGET)/release
+STATIC := $(BUILT)/stegcluster
 FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 FUZZ := PATH="$(BUILD_PATH)" RUSTFLAGS= cargo +nightly fuzz run
 # Tools that the checks need are compiled here, once.
@@ -28,7 +29,7 @@ VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # Where `make release` puts what it makes.
 DIST := $(TARGET_DIR)/dist
 
-.PHONY: deb rpm test-deb release cargo-tools help demo drill-all test browser-test api-test overload sim sim-soak soak upgrade-test cold-start build static check audit bench bench-codec fuzz clean setup cargo-deny
+.PHONY: deb rpm test-deb release reproducible cargo-tools help demo drill-all test browser-test api-test overload sim sim-soak soak upgrade-test cold-start build static check audit bench bench-codec fuzz clean setup cargo-deny
 
 help: ## Show this list (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -108,29 +109,39 @@ upgrade-test: setup ## Roll three nodes under load from the version before to th
 build: setup ## Build target/release/stegcluster
 	$(CARGO) build --locked --release
 
-# RUSTFLAGS replaces what .cargo/config.toml says, so the processor is named again.
+# RUSTFLAGS replaces what .cargo/config.toml says, so the processor is named again. No path of
+# this machine is in the binary: panics name the files of crates, and C and C++ are compiled with
+# paths relative to their crates.
+CARGO_FOLDER := $(or $(CARGO_HOME),$(HOME)/.cargo)
+REMAP := --remap-path-prefix=$(CURDIR)=/stegcluster --remap-path-prefix=$(abspath $(TARGET_DIR))=/target \
+  --remap-path-prefix=$(CARGO_FOLDER)=/cargo
+
 static: ## Build one fully static binary for x86-64 Linux
 	./packaging/setup.sh static
-	RUSTFLAGS="-C target-cpu=x86-64-v2 -C target-feature=+crt-static" \
+	RUSTFLAGS="-C target-cpu=x86-64-v2 -C target-feature=+crt-static $(REMAP)" \
 	  $(CARGO) build --locked --release --target $(STATIC_TARGET)
 	@ldd $(STATIC) 2>&1 | grep -Eq 'statically linked|not a dynamic executable' \
 	  || { echo "$(STATIC) is not static:"; ldd $(STATIC); exit 1; }
+	@for folder in "$(CURDIR)/" "$(abspath $(TARGET_DIR))/" "$(CARGO_FOLDER)/"; do \
+	  ! grep -qF "$$folder" $(STATIC) || { echo "$(STATIC) names $$folder"; exit 1; }; done
 	@echo "$(STATIC): statically linked, $$(wc -c < $(STATIC)) bytes"
 
-deb: static cargo-tools ## A Debian package of the static binary, in target/dist
-	@mkdir -p "$(DIST)"
-	PATH="$(BUILD_PATH)" cargo deb --locked --no-build --no-strip --target $(STATIC_TARGET) \
-	  --output "$(DIST)/stegcluster_$(VERSION)_amd64.deb"
+release: static cargo-tools ## Binary, packages, archive, bill of materials and checksums, in target/dist
+	PATH="$(BUILD_PATH)" ./packaging/release.sh "$(BUILT)" "$(DIST)"
 
-rpm: static cargo-tools ## The same as an RPM
-	@mkdir -p "$(DIST)"
-	PATH="$(BUILD_PATH)" cargo generate-rpm --target $(STATIC_TARGET) --target-dir "$(TARGET_DIR)" \
-	  --output "$(DIST)/stegcluster-$(VERSION).x86_64.rpm"
+reproducible: static ## Build the static binary once more elsewhere: are these the same bytes?
+	./packaging/reproducible.sh $(STATIC) $(TARGET_DIR)/reproducible
 
-test-deb: deb ## Install, upgrade, remove and purge the package on this machine (root; see the script)
-	PATH="$(BUILD_PATH)" cargo deb --locked --no-build --no-strip --target $(STATIC_TARGET) \
-	  --deb-version "$(VERSION)+1" --output "$(DIST)/newer.deb"
-	./packaging/test-deb.sh "$(DIST)/stegcluster_$(VERSION)_amd64.deb" "$(DIST)/newer.deb"
+deb: release ## The Debian package is one of them: target/dist/stegcluster_*.deb
+rpm: release ## and so is the RPM: target/dist/stegcluster-*.rpm
+
+test-reproducible: static ## Build the static binary once more elsewhere: are these the same bytes?
+	./packaging/reproducible.sh $(STATIC) $(TARGET_DIR)/reproducible
+
+deb: release ## Install, upgrade, remove and purge the package on this machine (root; see the script)
+	CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" PATH="$(BUILD_PATH)" cargo deb --quiet --locked --no-build \
+	  --fast --no-strip --target $(STATIC_TARGET) --deb-version "$(VERSION)+1" --output "$(BUILT)/newer.deb"
+	./packaging/test-deb.sh "$(DIST)/stegcluster_$(VERSION)-1_amd64.deb" "$(BUILT)/newer.deb"
 
 check: setup cargo-deny ## Formatting, lints, licenses and sources of dependencies
 	$(CARGO) fmt --all -- --check

@@ -14,13 +14,19 @@ fi
 
 work=$(mktemp -d)
 node=
+ours=no
 clean_up() {
   [ -z "$node" ] || kill "$node" 2>/dev/null || true
+  # After a failure too: there was no stegcluster here before.
+  [ $ours = no ] || dpkg -P stegcluster >/dev/null 2>&1 || true
   rm -rf "$work"
 }
 trap clean_up EXIT
 step() { printf 'package: %s\n' "$*"; }
 fail() { printf 'package: FAILED: %s\n' "$*" >&2; [ ! -f "$work/log" ] || tail -n 20 "$work/log" >&2; exit 1; }
+
+# The commands find the node by what was installed.
+export STEGCLUSTER_CONFIG=/etc/stegcluster/cluster.yaml
 
 # What ExecStart says, as the user that it says, for node n1.
 unit=/usr/lib/systemd/system/stegcluster@.service
@@ -45,14 +51,16 @@ stop() {
 }
 
 step "install"
+dpkg -c "$old" >"$work/files"
+ours=yes
 dpkg -i "$old" >"$work/dpkg" 2>&1 || { cat "$work/dpkg" >&2; fail "dpkg -i"; }
 for file in /usr/bin/stegcluster /etc/stegcluster/cluster.yaml $unit /usr/lib/sysusers.d/stegcluster.conf \
   /usr/share/bash-completion/completions/stegcluster /usr/share/zsh/vendor-completions/_stegcluster \
   /usr/share/fish/vendor_completions.d/stegcluster.fish /usr/share/doc/stegcluster/copyright; do
   # Containers often leave out what is in /usr/share/doc and man.
-  [ -e "$file" ] || dpkg -c "$old" | grep -q " \.$file\(\.gz\)\?$" || fail "$file is missing"
+  [ -e "$file" ] || grep -q " \.$file\(\.gz\)\?$" "$work/files" || fail "$file is missing"
 done
-dpkg -c "$old" | grep -q 'man1/stegcluster-serve.1.gz' || fail "the manual is missing"
+grep -q 'man1/stegcluster-serve.1.gz' "$work/files" || fail "the manual is missing"
 stegcluster --version
 if command -v systemd-analyze >/dev/null 2>&1; then
   systemd-analyze --man=no verify stegcluster@n1.service || fail "systemd-analyze verify"
@@ -78,7 +86,9 @@ stop
 step "remove keeps data and configuration"
 dpkg -r stegcluster >"$work/dpkg" 2>&1 || { cat "$work/dpkg" >&2; fail "dpkg -r"; }
 [ ! -e /usr/bin/stegcluster ] || fail "the binary is still there"
-[ -d /var/lib/stegcluster/n1 ] && [ -f /etc/stegcluster/cluster.yaml ] || fail "too much was removed"
+for kept in /var/lib/stegcluster/n1/identity.json /etc/stegcluster/cluster.yaml; do
+  [ -e $kept ] || fail "remove took $kept along"
+done
 
 step "install again finds both"
 dpkg -i "$new" >"$work/dpkg" 2>&1 </dev/null || { cat "$work/dpkg" >&2; fail "dpkg -i"; }

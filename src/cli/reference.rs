@@ -54,7 +54,7 @@ pub fn files() -> io::Result<Vec<(String, Vec<u8>)>> {
 }
 
 /// The command line without its hidden commands, which completions would offer.
-fn public_command() -> Command {
+pub fn public_command() -> Command {
     let whole = Cli::command();
     let visible = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
     let visible: Vec<Command> = visible.collect();

@@ -1,5 +1,6 @@
-//! docs/GETTING_STARTED.md, run: each of its commands in its order, on three hosts of a network of
-//! their own, and what they print compared with what the page says, but for the numbers.
+//! Pages, run: docs/GETTING_STARTED.md as a whole, and what README.md and docs/OPERATE.md mark to be
+//! run, in its order, on three hosts of a network of their own; what they print is compared with
+//! what the page says, but for the numbers.
 //!
 //! A block of commands says behind `sh` on which machine it runs: `n1`, `n2`, `n3` or `all`, and
 //! how: `stays` is a node, that runs on; `beside` goes on while the next blocks run, and `joins`
@@ -13,43 +14,18 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::netns::{Lan, address, skip};
+use crate::pages::{Block, blocks};
 use crate::support::{BINARY, PATIENCE, poll, turn};
 
-const PAGE: &str = include_str!("../../docs/GETTING_STARTED.md");
+const GETTING_STARTED: &str = include_str!("../../docs/GETTING_STARTED.md");
+const README: &str = include_str!("../../README.md");
+const OPERATE: &str = include_str!("../../docs/OPERATE.md");
 const MACHINES: [&str; 3] = ["n1", "n2", "n3"];
 /// Tools of the page that are not ours.
 const TOOLS: [&str; 2] = ["curl", "jq"];
 
 /// Numbers that are as good as words: where the page has one of these, so must the output.
 const PROMISES: [&str; 4] = ["failed 0 ", "lost 0,", "doubled 0", "0 records not linearizable"];
-
-/// A fenced block: the words behind its language, its text, its line.
-struct Block {
-    language: String,
-    words: Vec<String>,
-    text: String,
-    line: usize,
-}
-
-impl Block {
-    fn is(&self, word: &str) -> bool {
-        self.words.iter().any(|own| own == word)
-    }
-}
-
-fn blocks(page: &str) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    let mut lines = page.lines().enumerate();
-    while let Some((number, line)) = lines.next() {
-        let Some(info) = line.strip_prefix("```") else { continue };
-        let mut words = info.split_whitespace().map(str::to_owned);
-        let language = words.next().unwrap_or_default();
-        let body = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```");
-        let text = body.fold(String::new(), |text, line| text + line + "\n");
-        blocks.push(Block { language, words: words.collect(), text, line: number + 1 });
-    }
-    blocks
-}
 
 /// Without what differs from run to run: ids, numbers, and how much space is between words.
 fn masked(text: &str) -> Vec<String> {
@@ -148,7 +124,7 @@ impl Drop for Machines<'_> {
 }
 
 /// Runs the block on its machine, and compares what it prints with `expected`.
-fn run(machines: &mut Machines<'_>, block: &Block, expected: Option<&Block>) {
+fn run(machines: &mut Machines<'_>, page: &str, block: &Block, expected: Option<&Block>) {
     let line = block.line;
     if block.is("joins") {
         machines.join();
@@ -179,7 +155,7 @@ fn run(machines: &mut Machines<'_>, block: &Block, expected: Option<&Block>) {
             let logs = machines.logs();
             assert!(
                 done.is_some(),
-                "GETTING_STARTED.md line {line} on {machine}: {}\n{printed}{said}\nexpected:\n{}\n{logs}",
+                "{page} line {line} on {machine}: {}\n{printed}{said}\nexpected:\n{}\n{logs}",
                 last.status,
                 expected.map_or("", |expected| &expected.text)
             );
@@ -187,42 +163,71 @@ fn run(machines: &mut Machines<'_>, block: &Block, expected: Option<&Block>) {
     }
 }
 
-#[test]
-fn getting_started_does_what_it_says() {
+/// Runs the blocks of a page that say where, and returns how many those are.
+fn walk(machines: &mut Machines<'_>, name: &str, page: &str) -> usize {
+    let blocks = blocks(page);
+    let mut commands = 0;
+    for (index, block) in blocks.iter().enumerate() {
+        let expected =
+            blocks.get(index + 1).filter(|next| next.language == "text" && next.words.is_empty());
+        if block.language == "sh" && !block.words.is_empty() {
+            run(machines, name, block, expected);
+            commands += 1;
+        } else if block.is("logged") {
+            let logs = masked(&machines.logs());
+            for line in masked(&block.text) {
+                let found = logs.iter().any(|logged| logged.ends_with(&line));
+                assert!(found, "{name} line {}: nobody logged {line:?}", block.line);
+            }
+        }
+    }
+    commands
+}
+
+/// Three machines for `test`, each with an empty folder; or why there are none.
+fn on_three_machines(name: &str, test: impl FnOnce(&mut Machines<'_>)) {
     let _turn = turn();
     let has = |tool: &&str| Command::new(tool).arg("--version").output().is_ok();
     if let Some(missing) = TOOLS.iter().find(|tool| !has(tool)) {
-        return skip("getting started", &format!("there is no {missing}"));
+        return skip(name, &format!("there is no {missing}"));
     }
     let lan = match Lan::lay("guide") {
         Ok(lan) => lan,
-        Err(why) => return skip("getting started", &why),
+        Err(why) => return skip(name, &why),
     };
     let folder = TempDir::new().expect("a temporary folder");
     let mut machines = Machines { lan: &lan, folder, nodes: Vec::new(), beside: None };
     for machine in MACHINES {
         fs::create_dir(machines.home(machine)).expect("a folder");
     }
-    let blocks = blocks(PAGE);
-    let mut commands = 0;
-    for (index, block) in blocks.iter().enumerate() {
-        let expected =
-            blocks.get(index + 1).filter(|next| next.language == "text" && next.words.is_empty());
-        match block.language.as_str() {
-            "sh" => {
-                run(&mut machines, block, expected);
-                commands += 1;
-            }
-            "text" if block.is("logged") => {
-                let logs = masked(&machines.logs());
-                for line in masked(&block.text) {
-                    let found = logs.iter().any(|logged| logged.ends_with(&line));
-                    assert!(found, "line {}: nobody logged {line:?}", block.line);
-                }
-            }
-            "text" => {}
-            other => panic!("line {}: a block of {other:?}", block.line),
+    test(&mut machines);
+}
+
+#[test]
+fn getting_started_does_what_it_says() {
+    on_three_machines("getting started", |machines| {
+        let commands = walk(machines, "GETTING_STARTED.md", GETTING_STARTED);
+        assert!(commands >= 12, "only {commands} blocks of commands were found");
+    });
+}
+
+#[test]
+fn readme_does_what_it_says() {
+    on_three_machines("README", |machines| {
+        let commands = walk(machines, "README.md", README);
+        assert!(commands >= 4, "only {commands} blocks of commands were found");
+    });
+}
+
+/// The page is about a cluster that runs: the one of GETTING_STARTED.md.
+#[test]
+fn operate_does_what_it_says() {
+    on_three_machines("OPERATE", |machines| {
+        let blocks = blocks(GETTING_STARTED);
+        for block in blocks.iter().filter(|block| block.is("all") || block.is("stays")) {
+            run(machines, "GETTING_STARTED.md", block, None);
         }
-    }
-    assert!(commands >= 12, "only {commands} blocks of commands were found");
+        let commands = walk(machines, "OPERATE.md", OPERATE);
+        assert!(commands >= 5, "only {commands} blocks of commands were found");
+    });
 }

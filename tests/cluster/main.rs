@@ -25,6 +25,9 @@ mod mistakes;
 mod netns;
 mod operate;
 mod orders;
+#[cfg(target_os = "linux")]
+#[path = "../it/pages.rs"]
+mod pages;
 mod partition;
 mod pictures;
 mod secrets;

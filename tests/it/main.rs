@@ -6,9 +6,11 @@
 mod analyze;
 mod cli;
 mod config;
+mod docs;
 mod drill_doubles;
 mod generated;
 mod lexer;
+mod pages;
 mod reader;
 mod said;
 mod tidy;

@@ -3,33 +3,33 @@
 //!
 //! A process that writes to a terminal belongs to whoever sits there, and stops with it. Any other
 //! was started by a supervisor or with `nohup`, and goes on: SIGHUP is what many programs take for
-//! "read your files again", and must not end one that reads them by itself.
+//! "read your files again", and must not end one that reads them by itself. (The crate `ctrlc` can
+//! catch all three, but does not say which it was.)
 
 use std::io::{self, IsTerminal as _};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Calls `stop` at each signal to stop, `hung_up` at each SIGHUP that is none, in a thread of its
+/// Calls `stop` at each signal to stop, `hung_up` at each SIGHUP that is none, in threads of their
 /// own. To be called once.
 ///
 /// # Errors
 /// The handlers could not be installed.
 pub fn on_stop(
-    mut stop: impl FnMut() + Send + 'static,
+    stop: impl Fn() + Clone + Send + 'static,
     hung_up: impl Fn() + Send + 'static,
 ) -> io::Result<()> {
     // Asked now: of a terminal that is gone nobody can tell.
     let at_terminal = io::stderr().is_terminal();
+    ctrlc::set_handler(stop.clone()).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let entered = runtime.enter();
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     drop(entered);
     let heed = async move {
         loop {
             tokio::select! {
-                Some(()) = interrupt.recv() => stop(),
                 Some(()) = terminate.recv() => stop(),
                 Some(()) = hangup.recv() => if at_terminal { stop() } else { hung_up() },
                 else => return,

@@ -34,6 +34,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 const ANSWER_MAX: Duration = Duration::from_millis(300);
 /// A node that was silent for this long is not healthy.
 const HEALTHY_WITHIN: Duration = Duration::from_millis(700);
+/// Between two states of which the second has only a longer log than the first: commits may come
+/// by the thousand, and nobody reads a thousand states a second.
+const CALM_INTERVAL: Duration = Duration::from_millis(100);
 /// Between two readings of processor and memory use.
 const USAGE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -207,16 +210,30 @@ impl StatusParts {
         let mut verdicts = self.verdict.changes();
         let mut solo = self.solo.changes();
         let mut healthy: BTreeMap<NodeName, bool> = BTreeMap::new();
+        // What was published last, and until when a longer log alone is no news.
+        let mut shown = Arc::clone(&views.borrow_and_update());
+        let mut calm_until = clock::now();
+        let mut grown = false;
         loop {
             let changed = tokio::select! {
                 answered = answers.changed() => answered,
-                changed = views.changed() => changed,
+                changed = views.changed() => {
+                    let same = is_same_but_longer(&shown, &views.borrow_and_update());
+                    if changed.is_ok() && same && clock::now() < calm_until {
+                        grown = true;
+                        continue;
+                    }
+                    changed
+                }
                 changed = verdicts.changed() => changed,
                 changed = solo.changed() => changed,
+                () = tokio::time::sleep_until(calm_until), if grown => Ok(()),
             };
             if changed.is_err() {
                 return;
             }
+            shown = Arc::clone(&views.borrow());
+            (grown, calm_until) = (false, clock::now() + CALM_INTERVAL);
             self.note_dead(heard);
             let known = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let status = self.cluster(self.own(), &known);
@@ -433,6 +450,14 @@ impl StatusParts {
             None => false,
         }
     }
+}
+
+/// True where `now` tells nothing else than that there are more entries.
+fn is_same_but_longer(before: &LeaderView, now: &LeaderView) -> bool {
+    let LeaderView { me, leader, term, quorum, last_log: _, committed: _, applied: _, members } =
+        now;
+    (before.me, before.leader, before.term, before.quorum) == (*me, *leader, *term, *quorum)
+        && before.members == *members
 }
 
 /// True where the cluster has this node as a voter.

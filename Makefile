@@ -111,17 +111,22 @@ build: setup ## Build target/release/stegcluster
 
 # RUSTFLAGS replaces what .cargo/config.toml says, so the processor is named again. No path of
 # this machine is in the binary: panics name the files of crates, and C and C++ are compiled with
-# paths relative to their crates.
+# paths relative to their crates. The linker keeps functions of the same code once where nobody
+# compares their addresses, and packs the addresses that are corrected at the start (glibc 2.36).
 CARGO_FOLDER := $(or $(CARGO_HOME),$(HOME)/.cargo)
 REMAP := --remap-path-prefix=$(CURDIR)=/stegcluster --remap-path-prefix=$(abspath $(TARGET_DIR))=/target \
   --remap-path-prefix=$(CARGO_FOLDER)=/cargo
+SMALLER := -C link-arg=-Wl,--icf=safe -C link-arg=-Wl,-z,pack-relative-relocs
+# That the program will be static changes nothing of what C and C++ are compiled to.
+static reproducible: export CCACHE_IGNOREOPTIONS = -static
 
 static: ## Build one fully static binary for x86-64 Linux
 	./packaging/setup.sh static
-	RUSTFLAGS="-C target-cpu=x86-64-v2 -C target-feature=+crt-static $(REMAP)" \
+	RUSTFLAGS="-C target-cpu=x86-64-v2 -C target-feature=+crt-static $(REMAP) $(SMALLER)" \
 	  $(CARGO) build --locked --release --target $(STATIC_TARGET)
 	@ldd $(STATIC) 2>&1 | grep -Eq 'statically linked|not a dynamic executable' \
 	  || { echo "$(STATIC) is not static:"; ldd $(STATIC); exit 1; }
+	@$(STATIC) --version >/dev/null
 	@for folder in "$(CURDIR)/" "$(abspath $(TARGET_DIR))/" "$(CARGO_FOLDER)/"; do \
 	  ! grep -qF "$$folder" $(STATIC) || { echo "$(STATIC) names $$folder"; exit 1; }; done
 	@echo "$(STATIC): statically linked, $$(wc -c < $(STATIC)) bytes"

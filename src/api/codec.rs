@@ -11,6 +11,10 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The request header that refuses local durability, with the value `quorum`.
 pub const DURABILITY: &str = "x-durability";
 
+/// The answer header that says how busy the node is: for how many milliseconds a large job that came
+/// now would wait for a codec thread. On answers that took one.
+pub const BUSY_MS: &str = "x-busy-ms";
+
 /// Shape of a cover and what it can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CoverInfo {

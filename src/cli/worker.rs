@@ -107,7 +107,7 @@ impl Worker {
             Self::Cluster(client) => client,
             Self::Offline(codec) => return offline(codec, id, request),
         };
-        let mut answer = client.embed(0, id, request)?.value;
+        let mut answer = client.embed(client.less_busy(0), id, request)?.value;
         let png = answer.stego_image_b64.take().context("the answer has no picture");
         let png = png.and_then(|png| decoded(&png)).map_err(|error| WorkError::bad(&error))?;
         let json = serde_json::to_value(&answer).map_err(|error| WorkError::bad(&error.into()))?;
@@ -123,7 +123,7 @@ impl Worker {
     pub fn extract(&self, picture: &[u8], passphrase: Option<&str>) -> Result<Found, WorkError> {
         let (secret, mime, id) = match self {
             Self::Cluster(client) => {
-                let answer = client.extract(0, picture, passphrase)?.value;
+                let answer = client.extract(client.less_busy(0), picture, passphrase)?.value;
                 let secret = decoded(&answer.recovered_b64);
                 let secret = secret.map_err(|error| WorkError::bad(&error))?;
                 (secret, answer.recovered_mime, Some(answer.request_id))

@@ -13,7 +13,7 @@ use ureq::{Agent, Timeout};
 use super::error::ClientError;
 use super::secured::{self, TlsIfAsked};
 use super::servers::Servers;
-use crate::api::codec::DURABILITY;
+use crate::api::codec::{BUSY_MS, DURABILITY};
 use crate::limits::BODY_BYTES_MAX;
 use crate::record::Durability;
 use crate::trust::words;
@@ -67,6 +67,8 @@ pub(crate) struct Reply {
     pub server: String,
     /// How far an acknowledged embed reaches, where the answer is a picture.
     pub durability: Option<Durability>,
+    /// How long a job would wait there, where the server says so.
+    pub busy: Option<Duration>,
     pub body: Vec<u8>,
 }
 
@@ -173,6 +175,8 @@ pub(crate) fn exchange(
     let retry_after = retry_after(response.headers());
     let location = text_header(response.headers(), "location");
     let durability = text_header(response.headers(), DURABILITY);
+    let busy = text_header(response.headers(), BUSY_MS);
+    let busy = busy.and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
     // Whatever the status says, a body cut short is an answer lost.
     let body = response
         .body_mut()
@@ -186,7 +190,7 @@ pub(crate) fn exchange(
             "quorum" => Some(Durability::Quorum),
             _ => None,
         });
-        Ok(Reply { server: server.to_owned(), durability, body })
+        Ok(Reply { server: server.to_owned(), durability, busy, body })
     } else {
         Err(ClientError::refused(server, status, retry_after, location.as_deref(), &body))
     }

@@ -42,7 +42,7 @@ use bodies::{commit, embed_form, json, percent_encode, picture_form, records_pat
 use exchange::{Outgoing, Reply, exchange};
 use multipart::Form;
 use notice::{Notice, Waiting};
-use retry::{Against, Refusing, asked_pause, choose, jittered, pause};
+use retry::{Against, Refusing, asked_pause, choose, jittered, less_busy, pause};
 
 /// A server that could not be reached comes after the others for this long: a dead host costs
 /// one connect timeout a second, not one a request.
@@ -447,7 +447,11 @@ impl Client {
             }
             attempts += 1;
             let attempt_max = self.patience.attempt_max.min(left);
-            let result = exchange(&self.agent, &server, outgoing, attempt_max).and_then(&read);
+            let reply = exchange(&self.agent, &server, outgoing, attempt_max);
+            if let Ok(Reply { busy: Some(busy), .. }) = &reply {
+                self.learn_busy(server_index, *busy);
+            }
+            let result = reply.and_then(&read);
             let error = match result {
                 Ok(value) => {
                     self.learn(server_index, false);
@@ -489,6 +493,21 @@ impl Client {
             ..*against
         };
         known.iter().zip(asked_until).map(with_asked).collect()
+    }
+
+    /// The number of the server that a call should begin with which could begin with `first`: that
+    /// one, or another that said lately that it is less busy.
+    pub fn less_busy(&self, first: usize) -> usize {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // As random as for the pauses.
+        let random = clock::fresh_uuid().as_u128() as u32;
+        less_busy(first, &known, clock::now(), f64::from(random) / f64::from(u32::MAX))
+    }
+
+    fn learn_busy(&self, server: Option<usize>, busy: Duration) {
+        let Some(server) = server else { return };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known[server].busy = Some((busy, clock::now()));
     }
 
     fn learn(&self, server: Option<usize>, unreachable: bool) {

@@ -62,6 +62,48 @@ pub(crate) struct Against {
     pub unreachable_until: Option<Instant>,
     /// It asked to be left alone (`Retry-After`): do not try it until then.
     pub asked_until: Option<Instant>,
+    /// For how long a job would wait there, and when it said so.
+    pub busy: Option<(Duration, Instant)>,
+}
+
+/// For how long a server is taken to be as busy as it said.
+const BUSY_FRESH: Duration = Duration::from_secs(1);
+/// Added to what each server says, so that a wait of a millisecond is not endlessly more than none.
+const BUSY_LEAST: Duration = Duration::from_millis(2);
+
+impl Against {
+    /// A reason to go elsewhere; one that said nothing lately has none.
+    fn busy(&self, now: Instant) -> Duration {
+        let fresh = self.busy.filter(|(_, said)| now.saturating_duration_since(*said) < BUSY_FRESH);
+        fresh.map_or(Duration::ZERO, |(wait, _)| wait) + BUSY_LEAST
+    }
+
+    fn is_free(&self, now: Instant) -> bool {
+        let past = |until: Option<Instant>| until.is_none_or(|until| until <= now);
+        past(self.unreachable_until) && past(self.asked_until)
+    }
+}
+
+/// The less busy one of two servers, mostly: `first`, or one that `random` (0 to 1) draws from the
+/// others. Two choices are nearly as good as all (Mitzenmacher, "The Power of Two Choices in
+/// Randomized Load Balancing", 2001), and each has its chance in inverse proportion to its wait: were
+/// the less busy one certain, all clients would go there together, and nobody would learn that the
+/// other is idle by now. `known` is not empty.
+pub(crate) fn less_busy(first: usize, known: &[Against], now: Instant, random: f64) -> usize {
+    let first = first % known.len();
+    if known.len() == 1 || !known[first].is_free(now) {
+        return first;
+    }
+    // One draw for two: which other, and what remains of it whether that one.
+    let drawn = random.clamp(0.0, 1.0) * (known.len() - 1) as f64;
+    let step = (drawn as usize).min(known.len() - 2);
+    let other = (first + 1 + step) % known.len();
+    if !known[other].is_free(now) || known[first].busy.is_none() {
+        return first;
+    }
+    let (here, there) = (known[first].busy(now), known[other].busy(now));
+    let to_other = here.as_secs_f64() / (here + there).as_secs_f64();
+    if drawn - (step as f64) < to_other { other } else { first }
 }
 
 /// The server to ask next, and how long to wait before.
@@ -124,8 +166,8 @@ mod tests {
     #[test]
     fn a_server_with_something_against_it_is_passed_over() {
         let now = clock::now();
-        let unreachable = Against { unreachable_until: Some(now + SECOND), asked_until: None };
-        let asked = Against { unreachable_until: None, asked_until: Some(now + SECOND) };
+        let unreachable = Against { unreachable_until: Some(now + SECOND), ..Against::default() };
+        let asked = Against { asked_until: Some(now + SECOND), ..Against::default() };
         let asked_longer = Against { asked_until: Some(now + 2 * SECOND), ..asked };
         let fine = Against::default();
         let at_once = |server| Choice { server, wait: Duration::ZERO };
@@ -138,5 +180,33 @@ mod tests {
         assert_eq!(choose(1, &[unreachable; 3], now), at_once(1));
         let soonest = Choice { server: 1, wait: SECOND };
         assert_eq!(choose(0, &[asked_longer, asked, asked_longer], now), soonest);
+    }
+
+    #[test]
+    fn the_less_busy_of_two_servers_is_taken_in_proportion() {
+        let now = clock::now();
+        let busy = |ms, said| Against {
+            busy: Some((Duration::from_millis(ms), said)),
+            ..Against::default()
+        };
+        let share = |known: &[Against], of: usize| {
+            let draws = (0..1000).map(|draw| less_busy(0, known, now, f64::from(draw) / 1000.0));
+            draws.filter(|server| *server == of).count().div_ceil(10)
+        };
+        // 38 + 2 ms against 8 + 2: the other four times as often.
+        assert_eq!(share(&[busy(38, now), busy(8, now)], 1), 80);
+        assert_eq!(share(&[busy(8, now), busy(38, now)], 1), 20);
+        let three = [busy(38, now), busy(8, now), busy(38, now)];
+        assert_eq!([0, 1, 2].map(|of| share(&three, of)), [35, 40, 25]);
+        // What is known is too old, or nothing is.
+        assert_eq!(share(&[busy(98, now), busy(8, now)], 0), 9);
+        let later = now + BUSY_FRESH;
+        let even = less_busy(0, &[busy(98, now), busy(8, now)], later, 0.51);
+        assert_eq!((even, less_busy(0, &[busy(98, now), busy(8, now)], later, 0.49)), (0, 1));
+        assert_eq!(share(&[Against::default(), busy(8, now)], 0), 100, "round as before");
+        // Something worse than being busy is known.
+        let gone = Against { unreachable_until: Some(now + SECOND), ..busy(0, now) };
+        assert_eq!(share(&[busy(98, now), gone], 0), 100);
+        assert_eq!(less_busy(7, &[busy(98, now)], now, 0.9), 0, "there is only one");
     }
 }

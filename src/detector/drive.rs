@@ -2,6 +2,7 @@
 //! run when the rules accuse.
 
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -13,7 +14,7 @@ use super::pause::pause;
 use super::preround::{self, PROBE, WATCH};
 use super::warm::warm_up;
 use super::{Held, Opinion, Parts};
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::ident::{RaftId, Term};
 use crate::observe::events::Change;
 use crate::peer::PeerError;
@@ -28,6 +29,11 @@ const RESETS_PER_CONFIRM: u32 = 5;
 const OPEN_PATIENCE: u32 = 10;
 /// Probe intervals between attempts to open the watch on a leader that cannot be watched.
 const REOPEN_PROBES: u32 = 4;
+/// Pulses in the place of as many probes: that the way there and back is open is worth a question
+/// now and then.
+const PULSES_PER_PROBE: u32 = 10;
+/// A pulse may be late by this part of a probe interval.
+const PULSE_SLACK: u32 = 8;
 /// Events of one leader that wait to be weighed; when full, its watchers wait.
 const EVENTS_MAX: usize = 64;
 
@@ -119,11 +125,33 @@ async fn watch_leader(parts: &Parts, leader: &Member, term: Term) {
             }
         }
     };
-    let closed = Notify::new();
+    let signs = Signs::default();
     tokio::select! {
-        () = hold_watch(parts, leader, &events, &closed) => {}
-        () = probe(parts, leader, &events, &closed) => {}
+        () = hold_watch(parts, leader, &events, &signs) => {}
+        () = probe(parts, leader, &events, &signs) => {}
         () = weigh => {}
+    }
+}
+
+/// What the watch tells the probes.
+#[derive(Default)]
+struct Signs {
+    /// The watch has closed.
+    closed: Notify,
+    pulse: Notify,
+    /// When the last pulse came.
+    pulsed: Mutex<Option<Instant>>,
+}
+
+impl Signs {
+    fn beat(&self) {
+        *self.pulsed.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::now());
+        self.pulse.notify_one();
+    }
+
+    fn pulsed_since(&self, then: Instant) -> bool {
+        let pulsed = *self.pulsed.lock().unwrap_or_else(PoisonError::into_inner);
+        pulsed.is_some_and(|pulsed| pulsed >= then)
     }
 }
 
@@ -183,9 +211,8 @@ impl Watched<'_> {
 
 /// Holds a connection to the leader with a read pending. When it closes, tries again at
 /// once, and reports each refusal. A dying process may still accept a connection after
-/// it closed another one, so only a watch that opens ends the trying. `closed` is told of a
-/// watch that closed.
-async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>, closed: &Notify) {
+/// it closed another one, so only a watch that opens ends the trying.
+async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>, signs: &Signs) {
     let timings = &parts.timings;
     let probe_interval = Duration::from_millis(timings.probe_interval_ms);
     let open_max = Duration::from_millis(timings.probe_timeout_ms) * OPEN_PATIENCE;
@@ -201,8 +228,12 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
                 if events.send(Event::WatchOpened).await.is_err() {
                     return;
                 }
-                // The peer sends nothing: the read ends when its process, or its node, does.
-                while let Some(Ok(_)) = body.frame().await {}
+                // Each frame is a pulse. The read ends when its process, or its node, does.
+                while let Some(Ok(_)) = body.frame().await {
+                    if link.hears() {
+                        signs.beat();
+                    }
+                }
                 tracing::debug!(leader = %leader.name, "watch connection closed; probing");
                 Some(Event::WatchClosed { at: clock::now() })
             }
@@ -228,7 +259,7 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
                 return;
             }
             if matches!(seen, Event::WatchClosed { .. }) {
-                closed.notify_one();
+                signs.closed.notify_one();
                 continue;
             }
         }
@@ -248,10 +279,10 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
     }
 }
 
-/// Asks the leader's Raft runtime, again and again, whether it runs; at once where its watch has
-/// `closed`: a process that lives answers by the connection that it still has, before the refusals
-/// condemn it.
-async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>, closed: &Notify) {
+/// Asks the leader's Raft runtime, again and again, whether it runs; but while it says so by itself,
+/// by a pulse in each interval, only now and then. Asks at once where its watch has closed: a process
+/// that lives answers by the connection that it still has, before the refusals condemn it.
+async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>, signs: &Signs) {
     let link = parts.links.to_member(leader.raft_id, &leader.raft_addr, Lane::Probe);
     let timings = &parts.timings;
     let timeout = Duration::from_millis(timings.probe_timeout_ms);
@@ -260,13 +291,24 @@ async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>, clo
     let patience_max = Duration::from_millis(timings.election_timeout_min_ms);
     let mut lateness = Lateness::new(patience_max, clock::now());
     let mut next = clock::now();
+    let mut pulses = 0;
     loop {
         // Late is only who was asleep: a probe that took longer than the interval was not.
         let due = next.max(clock::now());
         tokio::select! {
+            biased;
+            () = signs.closed.notified() => {}
+            () = signs.pulse.notified() => {
+                lateness.woke(due, clock::now());
+                pulses += 1;
+                if pulses < PULSES_PER_PROBE {
+                    next = clock::now() + interval + interval / PULSE_SLACK;
+                    continue;
+                }
+            }
             () = tokio::time::sleep_until(due) => lateness.woke(due, clock::now()),
-            () = closed.notified() => {}
         }
+        pulses = 0;
         next = clock::now() + interval;
         let patience = lateness.patience(clock::now());
         parts.metrics.detector_patience_seconds.set(patience.as_secs_f64());
@@ -275,6 +317,10 @@ async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>, clo
         let overdue = sent.elapsed().saturating_sub(timeout + patience);
         let event = match answer {
             Ok(_) => Event::ProbeAnswered { sent },
+            // Its runtime runs, whatever became of the answer.
+            Err(PeerError::Timeout { .. }) if signs.pulsed_since(sent) => {
+                Event::ProbeAnswered { sent }
+            }
             Err(PeerError::Timeout { .. }) if overdue <= LATENESS_MAX => Event::ProbeMissed,
             Err(PeerError::Timeout { .. }) => {
                 // This machine slept through the time for the answer and must accuse nobody.

@@ -7,14 +7,16 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::{Campaign, Parts, Verdict};
+use crate::clock::{self, Instant};
 use crate::config::Timings;
 use crate::ident::{LogPosition, NodeName, RaftId, Term};
+use crate::net::gate::{Peer, Way};
 use crate::observe::traffic::Kind;
-use crate::peer::link::Lane;
+use crate::peer::link::{Lane, Links};
 use crate::peer::routes::{Admit, Routes, held_open};
-use crate::rt::RaftRt;
 
 pub const WATCH: &str = "/detector/watch";
 pub const PROBE: &str = "/detector/probe";
@@ -36,15 +38,19 @@ struct Answer {
 /// Mounts what other nodes' detectors ask: watch, probe, and the question.
 pub fn mount(
     routes: &mut Routes,
-    rt: &RaftRt,
+    links: &Links,
     verdict: &Verdict,
     views: &tokio::sync::watch::Receiver<std::sync::Arc<crate::view::LeaderView>>,
     timings: &Timings,
 ) {
-    let token = rt.token().clone();
-    routes.raw(WATCH, Admit::Members, move |_, _| {
+    let (token, gate) = (links.rt().token().clone(), links.gate().clone());
+    let (begun, every) = (clock::now(), Duration::from_millis(timings.probe_interval_ms));
+    routes.raw(WATCH, Admit::Members, move |envelope, _| {
         let stopped = token.clone().cancelled_owned();
-        async move { Ok(held_open(stopped)) }
+        let gate = gate.clone();
+        let passes = move || gate.lets(Peer::Name(&envelope.from), Way::Out);
+        let held = held_open(stopped, beats(begun, every), passes);
+        async move { Ok(held) }
     });
     // Answered by this runtime, not by the kernel: that it answers is the answer.
     routes.json(PROBE, Admit::Members, |_, (): ()| async { Ok(()) });
@@ -58,6 +64,18 @@ pub fn mount(
             Ok(Answer { me: view.me.unwrap_or_default(), dead, last_log: view.last_log })
         }
     });
+}
+
+/// Every so often from now on, at the same moments for all who watch: this node wakes up once for
+/// all of them.
+fn beats(begun: Instant, every: Duration) -> Interval {
+    let every = every.max(Duration::from_millis(1));
+    let into = begun.elapsed().as_nanos() % every.as_nanos();
+    let wait = every.saturating_sub(Duration::from_nanos(into as u64));
+    let mut beats = tokio::time::interval_at(clock::now() + wait, every);
+    // One that comes late says as much as two.
+    beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    beats
 }
 
 /// How long evidence that is being gathered may take to be complete.

@@ -82,7 +82,9 @@ fn leaderz(context: &Context) -> Answer {
 }
 
 fn metrics(context: &Context) -> Answer {
-    let text = context.service.metrics().render();
+    let metrics = context.service.metrics();
+    metrics.count_messages(context.service.traffic());
+    let text = metrics.render();
     let permit = Arc::new(context.service.admit(text.len() as u64)?);
     let text = reply::held(text.into(), &permit);
     Ok(reply::bytes(StatusCode::OK, "text/plain; version=0.0.4", text))

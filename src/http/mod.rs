@@ -40,6 +40,7 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use crate::access::Access;
+use crate::api::codec::BUSY_MS;
 use crate::net::crowd::{Crowd, Place};
 use crate::service::Service;
 use crate::{clock, limits};
@@ -101,8 +102,13 @@ impl Context {
         let always = matches!(call, "admin" | "healthz" | "node" | "status" | "metrics");
         let answer =
             if self.pause.is_shut() && !always { Err(HttpError::Faulted) } else { answer.await };
-        let response =
+        let mut response =
             answer.unwrap_or_else(|error| error::respond(&error, self.service.retry_after()));
+        if matches!(call, "api_embed" | "api_extract") && response.status().is_success() {
+            // A client with several nodes goes to the less busy one.
+            let busy_ms = self.service.busy().as_millis() as u64;
+            response.headers_mut().insert(BUSY_MS, HeaderValue::from(busy_ms));
+        }
         let took = started.elapsed();
         drop(in_progress);
         metrics.http_request_seconds.with_label_values(&[call]).observe(took.as_secs_f64());

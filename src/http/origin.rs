@@ -24,7 +24,7 @@ const ALLOWED_METHODS: &str = "GET, HEAD, POST, DELETE";
 const REMEMBERED_S: &str = "600";
 /// Answer headers that a page may read beyond those that every page may.
 const EXPOSED_HEADERS: &str = "content-disposition, location, retry-after, www-authenticate, \
-     x-capacity-bytes, x-changed-samples, x-cover-channels, x-cover-height, x-cover-width, \
+     x-busy-ms, x-capacity-bytes, x-changed-samples, x-cover-channels, x-cover-height, x-cover-width, \
      x-durability, x-lsb-per-channel, x-method, x-node, x-psnr-db, x-recovered-mime, x-replayed, \
      x-request-id, x-secret-size-bytes, x-stego-sha256";
 

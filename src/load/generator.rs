@@ -86,7 +86,7 @@ pub struct LoadPlan {
     /// `Some`: an open loop of this many requests a second by all clients together.
     pub rate_rps: Option<f64>,
     /// Each client begins with a server of its own each time, as one behind a name or a load
-    /// balancer does; else every request begins with another.
+    /// balancer does; else every request begins with another, or with one less busy.
     pub sticky: bool,
     /// Read each result back, through another server, and compare it. Not part of the latency.
     pub verify: bool,
@@ -230,7 +230,8 @@ fn run_closed(common: &Common<'_>, context: &Context<'_>, number: usize, start: 
         }
         // The prefix was checked before the threads were started.
         let Ok(id) = record_id(plan, number, sequence) else { return };
-        let first = if plan.sticky { number } else { number + sequence as usize };
+        let first = number + sequence as usize;
+        let first = if plan.sticky { number } else { context.client.less_busy(first) };
         let done = one(context, first, id, &mut random, None);
         counted += u64::from(done.started >= start.counted_from);
         common.report(&done);
@@ -254,7 +255,7 @@ fn run_open(
             return;
         }
         let Ok(id) = record_id(plan, number, sequence) else { return };
-        let first = if plan.sticky { number } else { ticket as usize };
+        let first = if plan.sticky { number } else { context.client.less_busy(ticket as usize) };
         let done = if give_up.is_some_and(|give_up| now > give_up) {
             never_sent(plan, id, due, now)
         } else {

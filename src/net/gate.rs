@@ -109,6 +109,11 @@ impl Gate {
         covered(Way::In) && covered(Way::Out)
     }
 
+    /// True where traffic of `peer` passes `way` now.
+    pub fn lets(&self, peer: Peer<'_>, way: Way) -> bool {
+        !self.faults.borrow().drops(peer, way)
+    }
+
     /// Waits until traffic of `peer` passes `way`: at once, but for a fault.
     ///
     /// # Cancel safety

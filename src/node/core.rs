@@ -139,7 +139,7 @@ impl Core {
     pub fn mount(&self, routes: &mut Routes) {
         raft::mount(routes, &self.late, &self.contact, &self.verdict, &self.events);
         let views = self.views.subscribe();
-        detector::mount(routes, &self.rt, &self.verdict, &views, &self.config.timings);
+        detector::mount(routes, &self.links, &self.verdict, &views, &self.config.timings);
         formation::mount(routes, &self.mounts, &self.late);
         self.submitter().mount(routes);
         hand_over::mount(routes, &self.late, &self.links, &self.events);
@@ -270,10 +270,17 @@ impl Core {
             }
             error => error,
         })?;
+        // On the runtime whose news it waits for: this thread would be woken for each.
+        let (tell_failed, failed) = oneshot::channel();
+        let failing = consensus.clone();
+        self.rt.spawn_until_stop("failure watch", async move {
+            // Nobody hears it where the node is ending already.
+            let _ = tell_failed.send(failing.failed().await);
+        });
         let end = tokio::select! {
             () = stop.cancelled() => Ok(()),
             trouble = self.disk.failed() => Err(self.in_trouble(&trouble)),
-            cause = consensus.failed() => Err(NodeError::Failed(cause)),
+            Ok(cause) = failed => Err(NodeError::Failed(cause)),
             Ok(stalled) = stuck => Err(self.disk_stuck(stalled)),
             Ok(()) = removed => Err(NodeError::Removed { folder: self.config.data_dir.clone() }),
         };

@@ -3,10 +3,14 @@
 //! Each node has its own registry, so that several nodes in one test process do
 //! not share figures.
 
+use std::sync::{Mutex, PoisonError};
+
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+use super::traffic::{Endings, Traffic};
 
 /// Bucket bounds from 0.1 ms to about 13 s, doubling: a commit takes some 1 ms and a
 /// stalled disk some seconds, and both must be told apart from their neighbours.
@@ -18,6 +22,8 @@ fn latency_buckets() -> Vec<f64> {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// One at a time brings counters up to date.
+    counting: Mutex<()>,
     /// Requests by `call` and HTTP `status`.
     pub http_requests_total: IntCounterVec,
     /// Seconds from request head to response head, by `call`.
@@ -60,7 +66,8 @@ pub struct Metrics {
     pub journal_drained_total: IntCounter,
     /// Of these: entered under another id, because theirs belongs to another embed.
     pub journal_conflicts_total: IntCounter,
-    /// Messages to peers by `peer`, `message` and `outcome`.
+    /// Messages to peers by `peer`, `message` and `outcome` (`ok`, `refused`, `lost`); see
+    /// [`Metrics::count_messages`].
     pub peer_requests_total: IntCounterVec,
     /// Unanswered probes of the leader.
     pub detector_missed_probes_total: IntCounter,
@@ -203,6 +210,23 @@ impl Metrics {
                 &["resource"]
             )),
             registry,
+            counting: Mutex::default(),
+        }
+    }
+
+    /// Brings `peer_requests_total` up to what `traffic` has counted. To be called before the figures
+    /// are read: messages themselves cost an addition each, and no search for labels.
+    pub fn count_messages(&self, traffic: &Traffic) {
+        let _one = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
+        for Endings { to, kind, answered, refused, lost } in traffic.endings() {
+            for (outcome, total) in [("ok", answered), ("refused", refused), ("lost", lost)] {
+                let labels = [to.as_str(), kind.word(), outcome];
+                if total > 0 {
+                    let counter = self.peer_requests_total.with_label_values(&labels);
+                    // Two addresses of one peer have a counter each, and the metric the greater.
+                    counter.inc_by(total.saturating_sub(counter.get()));
+                }
+            }
         }
     }
 
@@ -219,5 +243,40 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::observe::traffic::{Kind, Outcome};
+
+    #[test]
+    fn messages_to_peers_are_counted_by_peer_kind_and_outcome() {
+        let (metrics, traffic) = (Metrics::new(), Traffic::default());
+        let (known, unknown) = (traffic.peer("10.0.0.2:5002"), traffic.peer("10.0.0.3:5003"));
+        traffic.set_names(BTreeMap::from([("10.0.0.2:5002".to_owned(), "n2".parse().unwrap())]));
+        known.sent(Kind::Vote);
+        for outcome in [Outcome::Answered, Outcome::Answered, Outcome::Refused, Outcome::Lost] {
+            known.ended(Kind::Append, outcome);
+            unknown.ended(Kind::Append, outcome);
+        }
+        // Read twice, counted once.
+        metrics.count_messages(&traffic);
+        metrics.count_messages(&traffic);
+        let of = |outcome, count| {
+            format!(
+                "stegcluster_peer_requests_total{{message=\"append\",outcome=\"{outcome}\",peer=\"n2\"}} {count}"
+            )
+        };
+        let text = metrics.render();
+        let counted: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("stegcluster_peer_requests")).collect();
+        assert_eq!(counted, [of("lost", 1), of("ok", 2), of("refused", 1)]);
+        known.ended(Kind::Append, Outcome::Answered);
+        metrics.count_messages(&traffic);
+        assert!(metrics.render().contains(&of("ok", 3)));
     }
 }

@@ -48,6 +48,21 @@ const KINDS: [Kind; 9] = [
 ];
 
 impl Kind {
+    /// As in JSON, and as a label of metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Heartbeat => "heartbeat",
+            Self::Append => "append",
+            Self::Probe => "probe",
+            Self::Preround => "preround",
+            Self::Prevote => "prevote",
+            Self::Vote => "vote",
+            Self::Transfer => "transfer",
+            Self::Snapshot => "snapshot",
+            Self::Other => "other",
+        }
+    }
+
     /// True for what is rare, and gone before anybody would look: elections.
     fn is_urgent(self) -> bool {
         match self {
@@ -72,6 +87,7 @@ struct Counters {
     sent: AtomicU64,
     answered: AtomicU64,
     refused: AtomicU64,
+    lost: AtomicU64,
     granted: AtomicU64,
 }
 
@@ -95,7 +111,7 @@ impl PeerCounts {
         match outcome {
             Outcome::Answered => self.count(kind, |counters| &counters.answered),
             Outcome::Refused => self.count(kind, |counters| &counters.refused),
-            Outcome::Lost => {}
+            Outcome::Lost => self.count(kind, |counters| &counters.lost),
         }
     }
 
@@ -120,6 +136,7 @@ impl PeerCounts {
                 count: read(&counters.sent),
                 answered: read(&counters.answered),
                 refused: read(&counters.refused),
+                lost: read(&counters.lost),
                 granted: read(&counters.granted),
             }
         })
@@ -160,6 +177,28 @@ impl Traffic {
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
+    /// How the exchanges with each peer ended, since the start, by its name and the kind of message.
+    /// Without those peers whose name is not known.
+    pub fn endings(&self) -> Vec<Endings> {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let of_peer = |(addr, counts): (String, PeerCounts)| {
+            let counts = names.get(&addr).map(|name| (name.clone(), counts.read()));
+            counts.into_iter().flat_map(|(to, counts)| {
+                KINDS.iter().zip(counts).map(
+                    move |(kind, Counts { answered, refused, lost, .. })| Endings {
+                        to: to.clone(),
+                        kind: *kind,
+                        answered,
+                        refused,
+                        lost,
+                    },
+                )
+            })
+        };
+        peers.into_iter().flat_map(of_peer).collect()
+    }
+
     /// Follows what is sent from now on.
     pub fn watch(&self) -> TrafficWatch {
         let mut watch = TrafficWatch {
@@ -178,6 +217,7 @@ struct Counts {
     count: u64,
     answered: u64,
     refused: u64,
+    lost: u64,
     granted: u64,
 }
 
@@ -187,9 +227,20 @@ impl Counts {
             count: self.count - before.count,
             answered: self.answered - before.answered,
             refused: self.refused - before.refused,
+            lost: self.lost - before.lost,
             granted: self.granted - before.granted,
         }
     }
+}
+
+/// How exchanges of one kind with one peer ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endings {
+    pub to: NodeName,
+    pub kind: Kind,
+    pub answered: u64,
+    pub refused: u64,
+    pub lost: u64,
 }
 
 /// Messages of one kind to one peer, since the last event of the stream that carries this.
@@ -229,8 +280,8 @@ impl TrafficWatch {
             let before = self.before.insert(addr.clone(), now).unwrap_or_default();
             let to = names.get(&addr).map_or(addr, NodeName::to_string);
             for (kind, (now, before)) in KINDS.iter().zip(now.iter().zip(before)) {
-                let Counts { count, answered, refused, granted } = now.since(before);
-                if *now != before {
+                let Counts { count, answered, refused, lost: _, granted } = now.since(before);
+                if (count, answered, refused, granted) != (0, 0, 0, 0) {
                     let (to, kind) = (to.clone(), *kind);
                     news.push(Sent { to, kind, count, answered, refused, granted });
                 }
@@ -259,6 +310,7 @@ mod tests {
     fn every_kind_has_the_place_of_its_number() {
         for (place, kind) in KINDS.iter().enumerate() {
             assert_eq!(*kind as usize, place);
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.word());
         }
     }
 

@@ -251,6 +251,11 @@ impl Link {
         .await
     }
 
+    /// True where what comes from the peer now is not dropped on purpose.
+    pub fn hears(&self) -> bool {
+        self.lane == Lane::Order || self.links.gate.lets(Peer::RaftAddr(&self.addr), Way::In)
+    }
+
     async fn counted<T>(
         &self,
         kind: Kind,

@@ -7,14 +7,16 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Interval;
 
 use super::envelope::{self, Envelope, Sender};
 use crate::limits::{NEWCOMER_BODY_BYTES_MAX, PEER_BODY_BYTES_MAX, PEER_BODY_READ_MAX};
@@ -219,22 +221,44 @@ fn respond(status: StatusCode, body: impl Into<Bytes>) -> PeerResponse {
     response
 }
 
-/// A response that stays open until `until` ends: the other side learns at once when
-/// this process, or this node, goes away.
-pub fn held_open(until: impl Future<Output = ()> + Send + Sync + 'static) -> PeerResponse {
-    struct Held<F>(Pin<Box<F>>);
-    impl<F: Future<Output = ()>> hyper::body::Body for Held<F> {
-        type Data = Bytes;
-        type Error = io::Error;
+/// A byte that says no more than that whoever sends it runs.
+const PULSE: &[u8] = b".";
 
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            context: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, io::Error>>> {
-            self.0.as_mut().poll(context).map(|()| None)
+/// A response that stays open until `until` ends: the other side learns at once when
+/// this process, or this node, goes away. At each of the `beats` it gets a byte, where
+/// `passes` lets one through.
+pub fn held_open(
+    until: impl Future<Output = ()> + Send + Sync + 'static,
+    beats: Interval,
+    passes: impl Fn() -> bool + Send + Sync + 'static,
+) -> PeerResponse {
+    Response::new(Held { until: Box::pin(until), beats, passes: Box::new(passes) }.boxed())
+}
+
+struct Held<F> {
+    until: Pin<Box<F>>,
+    beats: Interval,
+    passes: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl<F: Future<Output = ()>> hyper::body::Body for Held<F> {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.until.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
         }
+        while self.beats.poll_tick(context).is_ready() {
+            if (self.passes)() {
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(PULSE)))));
+            }
+        }
+        Poll::Pending
     }
-    Response::new(Held(Box::pin(until)).boxed())
 }
 
 /// An empty answer.

@@ -174,17 +174,15 @@ pub(super) fn read_from_disk(
 fn check(store: &dyn Reader, purged: Option<LogId>) -> Result<(), StoreError> {
     let mut next = purged.map(|purged| purged.index() + 1);
     let mut missing = None;
-    store.scan(Column::Log, &key(0), &key(u64::MAX), &mut |found, _| {
+    // Below it are entries whose deletion a power cut undid, and the marks of all that were deleted.
+    store.scan(Column::Log, &key(next.unwrap_or(0)), &key(u64::MAX), &mut |found, _| {
         let index = <[u8; 8]>::try_from(found).map_or(u64::MAX, u64::from_be_bytes);
         let expected = *next.get_or_insert(index);
-        // Below it are entries whose deletion a power cut undid.
         if index > expected {
             missing = Some(expected);
             return ControlFlow::Break(());
         }
-        if index == expected {
-            next = Some(index + 1);
-        }
+        next = Some(index + 1);
         ControlFlow::Continue(())
     })?;
     match missing {

@@ -159,6 +159,11 @@ impl Service {
         self.parts().pool.wait(Cost(limits::SMALL_JOB_PIXELS_MAX + 1))
     }
 
+    /// How long a job that came now would wait for a codec thread.
+    pub fn busy(&self) -> Duration {
+        self.retry_after()
+    }
+
     fn check_wait(&self, cost: Cost) -> Result<(), ServiceError> {
         let wait = self.parts().pool.wait(cost);
         if wait > limits::POOL_WAIT_MAX {

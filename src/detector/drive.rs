@@ -2,7 +2,6 @@
 //! run when the rules accuse.
 
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -14,7 +13,7 @@ use super::pause::pause;
 use super::preround::{self, PROBE, WATCH};
 use super::warm::warm_up;
 use super::{Held, Opinion, Parts};
-use crate::clock::{self, Instant};
+use crate::clock;
 use crate::ident::{RaftId, Term};
 use crate::observe::events::Change;
 use crate::peer::PeerError;
@@ -138,21 +137,8 @@ async fn watch_leader(parts: &Parts, leader: &Member, term: Term) {
 struct Signs {
     /// The watch has closed.
     closed: Notify,
+    /// The leader's runtime runs.
     pulse: Notify,
-    /// When the last pulse came.
-    pulsed: Mutex<Option<Instant>>,
-}
-
-impl Signs {
-    fn beat(&self) {
-        *self.pulsed.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::now());
-        self.pulse.notify_one();
-    }
-
-    fn pulsed_since(&self, then: Instant) -> bool {
-        let pulsed = *self.pulsed.lock().unwrap_or_else(PoisonError::into_inner);
-        pulsed.is_some_and(|pulsed| pulsed >= then)
-    }
 }
 
 impl Watched<'_> {
@@ -231,7 +217,7 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
                 // Each frame is a pulse. The read ends when its process, or its node, does.
                 while let Some(Ok(_)) = body.frame().await {
                     if link.hears() {
-                        signs.beat();
+                        signs.pulse.notify_one();
                     }
                 }
                 tracing::debug!(leader = %leader.name, "watch connection closed; probing");
@@ -291,14 +277,15 @@ async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>, sig
     let patience_max = Duration::from_millis(timings.election_timeout_min_ms);
     let mut lateness = Lateness::new(patience_max, clock::now());
     let mut next = clock::now();
-    let mut pulses = 0;
+    let (mut pulses, mut missed) = (0, false);
     loop {
         // Late is only who was asleep: a probe that took longer than the interval was not.
         let due = next.max(clock::now());
         tokio::select! {
             biased;
             () = signs.closed.notified() => {}
-            () = signs.pulse.notified() => {
+            // Pulses that come say nothing of the way there, which the last question was lost on.
+            () = signs.pulse.notified(), if !missed => {
                 lateness.woke(due, clock::now());
                 pulses += 1;
                 if pulses < PULSES_PER_PROBE {
@@ -317,10 +304,6 @@ async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>, sig
         let overdue = sent.elapsed().saturating_sub(timeout + patience);
         let event = match answer {
             Ok(_) => Event::ProbeAnswered { sent },
-            // Its runtime runs, whatever became of the answer.
-            Err(PeerError::Timeout { .. }) if signs.pulsed_since(sent) => {
-                Event::ProbeAnswered { sent }
-            }
             Err(PeerError::Timeout { .. }) if overdue <= LATENESS_MAX => Event::ProbeMissed,
             Err(PeerError::Timeout { .. }) => {
                 // This machine slept through the time for the answer and must accuse nobody.
@@ -330,7 +313,8 @@ async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>, sig
             // A refusal or a broken connection is weighed by the watch.
             Err(_) => continue,
         };
-        if event == Event::ProbeMissed {
+        missed = event == Event::ProbeMissed;
+        if missed {
             parts.metrics.detector_missed_probes_total.inc();
         }
         if events.send(event).await.is_err() {

@@ -165,8 +165,11 @@ fuzz: ## Fuzz what reads bytes from outside, FUZZ_SECONDS a target (60); needs a
 	  $(FUZZ) $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 	  -max_total_time=$(or $(FUZZ_SECONDS),60) -max_len=4096 -timeout=10 || exit 1; done
 
-bench: setup ## Run the micro-benchmarks
+bench: $(STEGCLUSTER) ## Codec, then the whole cluster beside etcd and bare sockets: the table in docs/PERFORMANCE.md
 	$(CARGO) bench --locked
+	benches/system.py --stegcluster $(STEGCLUSTER) --write docs/PERFORMANCE.md
+	benches/idle.py --stegcluster $(STEGCLUSTER)
+	benches/ledger.py --stegcluster $(STEGCLUSTER)
 
 clean: ## Remove what was built here
 	$(CARGO) clean

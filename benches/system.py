@@ -14,11 +14,13 @@ neither. `stegcluster bench` asks as well, since that is what users have.
 
     benches/system.py --stegcluster target/release/stegcluster --seconds 10
     benches/system.py --only commit --clients 20
+    benches/system.py --write docs/PERFORMANCE.md      # the table there, as `make bench` does
 """
 
 import argparse
 import json
 import os
+import platform
 import re
 import shutil
 import socket
@@ -281,6 +283,44 @@ def embeds(args, folder, cluster, leader, rows):
             rows.append(show(f"embed: {label}", clients, ran, anchor))
 
 
+BEGIN, END = "<!-- begin: benches/system.py -->", "<!-- end -->"
+
+
+def machine():
+    """Processor, cores and memory, as a page should name them."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        model = re.search(r"model name\s*: (.*)", file.read())
+    with open("/proc/meminfo", encoding="utf-8") as file:
+        kib = int(re.search(r"MemTotal:\s*(\d+)", file.read())[1])
+    name = model[1].strip() if model else platform.machine()
+    return f"{os.cpu_count()} cores ({name}), {kib / 2**20:.0f} GiB, Linux {platform.release()}"
+
+
+def table(rows, args):
+    """The rows as Markdown, each beside its anchor, which stands before it."""
+    lines = [
+        BEGIN, "",
+        f"{time.strftime('%Y-%m-%d')}, {machine()}; "
+        f"`benches/system.py --seconds {args.seconds}`:", "",
+        "| what | clients | a second | beside its anchor | p50, ms | p99, ms |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        ratio = f"{row['ratio']:.2f}" if row["ratio"] else "the anchor"
+        lines.append(f"| {row['what']} | {row['clients']} | {row['rate']:,.0f} | {ratio} | "
+                     f"{row['p50']:.2f} | {row['p99']:.2f} |")
+    return "\n".join([*lines, "", END])
+
+
+def write(path, rows, args):
+    with open(path, encoding="utf-8") as file:
+        page = file.read()
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(before + table(rows, args) + after)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stegcluster", default="target/release/stegcluster")
@@ -288,6 +328,7 @@ def main():
     parser.add_argument("--only", choices=["commit", "embed"])
     parser.add_argument("--clients", type=int, nargs="+", help="instead of 1, 20 and 100")
     parser.add_argument("--json", help="where to write all figures")
+    parser.add_argument("--write", metavar="PAGE", help="put the table into this page")
     args = parser.parse_args()
     if not shutil.which("wrk"):
         raise SystemExit("needs wrk (Debian: apt install wrk)")
@@ -307,6 +348,8 @@ def main():
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(rows, file, indent=1)
+    if args.write:
+        write(args.write, rows, args)
     sys.exit(1 if any(row.get("failed") for row in rows) else 0)
 
 

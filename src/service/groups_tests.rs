@@ -106,7 +106,7 @@ async fn what_is_stuck_holds_up_nothing_behind_it() {
     for number in 0..FLIGHTS_THERE_MAX {
         let (groups, leader) = (peer.groups.clone(), peer.leader.clone());
         let record = record(&format!("{STUCK}-{number}"), "picture");
-        held.push(tokio::spawn(async move { groups.put(&leader, record).await }));
+        held.push(peer.groups.rt.spawn("held", async move { groups.put(&leader, record).await }));
         while peer.messages.load(Ordering::Relaxed) <= number {
             tokio::task::yield_now().await;
         }

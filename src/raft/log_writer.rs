@@ -64,6 +64,8 @@ struct Writer {
     /// What goes along with the next write.
     hint: Arc<Mutex<Batch>>,
     progress: Arc<Mutex<Progress>>,
+    /// Why a write failed. Nothing is written after it: the log would have a gap.
+    failed: Option<StoreError>,
 }
 
 impl LogWriter {
@@ -112,7 +114,14 @@ impl LogWriter {
         let progress = Arc::<Mutex<Progress>>::default();
         let hint = Arc::<Mutex<Batch>>::default();
         let (own_hint, own_progress) = (Arc::clone(&hint), Arc::clone(&progress));
-        let writer = Writer { store, metrics, receiver, hint: own_hint, progress: own_progress };
+        let writer = Writer {
+            store,
+            metrics,
+            receiver,
+            hint: own_hint,
+            progress: own_progress,
+            failed: None,
+        };
         (Self { jobs, hint, progress }, writer)
     }
 
@@ -245,7 +254,10 @@ impl Writer {
         self.note(|progress| {
             progress.writing_since.get_or_insert(started);
         });
-        let result = self.store.write(std::mem::take(&mut group.batch), group.durability);
+        let result = match &self.failed {
+            Some(error) => Err(error.clone()),
+            None => self.store.write(std::mem::take(&mut group.batch), group.durability),
+        };
         let synced = group.durability == Durability::Synced;
         self.note(|progress| {
             progress.writing_since = None;
@@ -259,6 +271,7 @@ impl Writer {
         }
         if let Err(error) = &result {
             tracing::error!(cause = %error, "the Raft log cannot be written");
+            self.failed = Some(error.clone());
         }
         group.acknowledge(&result);
         group.last

@@ -271,7 +271,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let mut batch = Batch::default();
         batch.put(Column::Meta, COMMITTED_KEY, encode("the commit position", &committed)?);
         // A hint for the next start: it need not be newer than the last fsync.
-        self.writer.hint(batch);
+        self.writer.write_lazily(batch).await?;
         self.memory().committed = committed;
         Ok(())
     }

@@ -52,7 +52,6 @@ pub struct Progress {
 pub struct LogWriter {
     // When full, the sender waits: Raft then takes no more work than the disk does.
     jobs: mpsc::Sender<Job>,
-    hint: Arc<Mutex<Batch>>,
     progress: Arc<Mutex<Progress>>,
 }
 
@@ -61,8 +60,6 @@ struct Writer {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
     receiver: mpsc::Receiver<Job>,
-    /// What goes along with the next write.
-    hint: Arc<Mutex<Batch>>,
     progress: Arc<Mutex<Progress>>,
     /// Why a write failed. Nothing is written after it: the log would have a gap.
     failed: Option<StoreError>,
@@ -112,17 +109,9 @@ impl LogWriter {
     fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> (Self, Writer) {
         let (jobs, receiver) = mpsc::channel(LOG_WRITER_QUEUE_MAX);
         let progress = Arc::<Mutex<Progress>>::default();
-        let hint = Arc::<Mutex<Batch>>::default();
-        let (own_hint, own_progress) = (Arc::clone(&hint), Arc::clone(&progress));
-        let writer = Writer {
-            store,
-            metrics,
-            receiver,
-            hint: own_hint,
-            progress: own_progress,
-            failed: None,
-        };
-        (Self { jobs, hint, progress }, writer)
+        let own_progress = Arc::clone(&progress);
+        let writer = Writer { store, metrics, receiver, progress: own_progress, failed: None };
+        (Self { jobs, progress }, writer)
     }
 
     /// How the writer gets on, now.
@@ -178,12 +167,6 @@ impl LogWriter {
         };
         self.write(batch, Box::new(done)).await;
         ended.await.unwrap_or_else(|_| Err(stopped()))
-    }
-
-    /// Has `hint` written together with the next write, in place of an earlier hint that was not
-    /// written yet. Wakes nobody.
-    pub fn hint(&self, hint: Batch) {
-        *self.hint.lock().unwrap_or_else(PoisonError::into_inner) = hint;
     }
 
     /// Queues a write that becomes durable with the next durable one.
@@ -245,8 +228,6 @@ impl Writer {
     }
 
     fn write(&mut self, mut group: Group) -> Option<Ended> {
-        let hint = std::mem::take(&mut *self.hint.lock().unwrap_or_else(PoisonError::into_inner));
-        group.batch.extend(hint);
         if group.batch.is_empty() && group.waiting.is_empty() {
             return group.last;
         }
@@ -311,26 +292,6 @@ mod tests {
         writer.write_canary();
         writer.close().await;
         assert_eq!(store.get(Column::Meta, b"after").unwrap(), None);
-    }
-
-    #[tokio::test]
-    async fn the_last_hint_goes_along_with_the_next_write() {
-        let store = Arc::new(MemoryStore::default());
-        let writer =
-            LogWriter::start(Arc::clone(&store) as Arc<dyn Store>, Arc::default()).unwrap();
-        for (hint, next) in [(b"a", true), (b"b", true), (b"c", false)] {
-            for value in [*hint, [0], *hint] {
-                let mut batch = Batch::default();
-                batch.put(Column::Meta, *b"hint", value);
-                writer.hint(batch);
-            }
-            if next {
-                writer.write_and_wait(Batch::default()).await.unwrap();
-            } else {
-                writer.close().await;
-            }
-            assert_eq!(store.get(Column::Meta, b"hint").unwrap(), Some(hint.to_vec()));
-        }
     }
 
     #[tokio::test]

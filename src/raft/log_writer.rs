@@ -61,7 +61,8 @@ struct Writer {
     metrics: Arc<Metrics>,
     receiver: mpsc::Receiver<Job>,
     progress: Arc<Mutex<Progress>>,
-    /// Why a write failed. Nothing is written after it: the log would have a gap.
+    /// Why a write that somebody waits for failed. Nothing is written after it: the log would have
+    /// a gap.
     failed: Option<StoreError>,
 }
 
@@ -252,7 +253,10 @@ impl Writer {
         }
         if let Err(error) = &result {
             tracing::error!(cause = %error, "the Raft log cannot be written");
-            self.failed = Some(error.clone());
+            // What nobody waits for is no entry, and what follows it leaves no gap.
+            if !group.waiting.is_empty() {
+                self.failed = Some(error.clone());
+            }
         }
         group.acknowledge(&result);
         group.last

@@ -137,7 +137,8 @@ impl Core {
 
     /// Mounts what other nodes ask.
     pub fn mount(&self, routes: &mut Routes) {
-        raft::mount(routes, &self.late, &self.contact, &self.verdict, &self.events);
+        let gate = self.links.gate();
+        raft::mount(routes, &self.late, &self.contact, &self.verdict, &self.events, gate);
         let views = self.views.subscribe();
         detector::mount(routes, &self.links, &self.verdict, &views, &self.config.timings);
         formation::mount(routes, &self.mounts, &self.late);

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 
 use super::PeerError;
 use super::envelope::{self, Sender};
+use super::exchange::{self, Listener, Speaker};
 use crate::clock::{self, Instant};
 use crate::ident::{NodeName, RaftId};
 use crate::limits::{PEER_BODY_BYTES_MAX, PEER_DIAL_MAX, PEER_IDLE_MAX};
@@ -251,6 +252,34 @@ impl Link {
         .await
     }
 
+    /// Opens an exchange in which messages do not wait for answers. The other side must have
+    /// answered that it takes part `within` this.
+    ///
+    /// # Errors
+    /// See [`PeerError`]. No message was sent.
+    pub async fn open(
+        &self,
+        path: &str,
+        within: Duration,
+    ) -> Result<(Speaker, Listener), PeerError> {
+        let (frames, waiting) = tokio::sync::mpsc::channel(exchange::WAITING_MAX);
+        self.within(within, async {
+            let sent = self.send(Method::POST, path, streaming_body(waiting), None).await?;
+            match sent.response.status() {
+                StatusCode::OK => {
+                    let answers = sent.response.into_body();
+                    Ok(exchange::new(self, kind_of(self.lane, path), frames, answers))
+                }
+                status => Err(self.rejected(status, "it takes part in no exchange".into())),
+            }
+        })
+        .await
+    }
+
+    pub(super) fn counts(&self) -> &PeerCounts {
+        &self.counts
+    }
+
     /// True where what comes from the peer now is not dropped on purpose.
     pub fn hears(&self) -> bool {
         self.lane == Lane::Order || self.links.gate.lets(Peer::RaftAddr(&self.addr), Way::In)
@@ -332,7 +361,7 @@ impl Link {
         Ok(Sent { response, misjudged })
     }
 
-    async fn pass_gate(&self, way: Way) {
+    pub(super) async fn pass_gate(&self, way: Way) {
         if self.lane != Lane::Order {
             self.links.gate.passes(Peer::RaftAddr(&self.addr), way).await;
         }
@@ -390,11 +419,11 @@ impl Link {
         }
     }
 
-    fn unreachable(&self, cause: impl std::fmt::Display) -> PeerError {
+    pub(super) fn unreachable(&self, cause: impl std::fmt::Display) -> PeerError {
         PeerError::Unreachable { peer: self.addr.clone(), cause: cause.to_string() }
     }
 
-    fn unreadable(&self, cause: impl std::fmt::Display) -> PeerError {
+    pub(super) fn unreadable(&self, cause: impl std::fmt::Display) -> PeerError {
         PeerError::Unreadable { peer: self.addr.clone(), cause: cause.to_string() }
     }
 }
@@ -406,7 +435,7 @@ fn kind_of(lane: Lane, path: &str) -> Kind {
         (Lane::Heartbeat, _) => Kind::Heartbeat,
         (Lane::Probe, _) => Kind::Probe,
         (Lane::Snapshot, _) => Kind::Snapshot,
-        (_, "/raft/append") => Kind::Append,
+        (_, "/raft/append" | "/raft/append-all") => Kind::Append,
         (_, "/raft/vote") => Kind::Vote,
         (_, "/raft/pre-vote") => Kind::Prevote,
         (_, "/raft/transfer") => Kind::Transfer,

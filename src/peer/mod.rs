@@ -6,6 +6,8 @@
 //! (outgoing) and `routes` (incoming).
 
 pub mod envelope;
+pub mod exchange;
+pub mod frames;
 pub mod link;
 pub mod routes;
 #[cfg(test)]

@@ -6,10 +6,11 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full, Limited};
@@ -258,6 +259,28 @@ impl<F: Future<Output = ()>> hyper::body::Body for Held<F> {
             }
         }
         Poll::Pending
+    }
+}
+
+/// A response whose body is what `chunks` gives, for as long as it gives any.
+pub fn streamed(chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> PeerResponse {
+    let frames = chunks.map(|chunk| chunk.map(Frame::data));
+    Response::new(Streamed(Mutex::new(Box::pin(frames))).boxed())
+}
+
+/// In a mutex that nobody locks: a body is shared between threads by its type alone.
+struct Streamed(Mutex<Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Send>>>);
+
+impl hyper::body::Body for Streamed {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let chunks = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        chunks.as_mut().poll_next(context)
     }
 }
 

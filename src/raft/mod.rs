@@ -13,6 +13,7 @@ mod log_writer;
 mod members;
 mod network;
 mod options;
+mod pipeline;
 pub mod recover;
 mod rpc;
 #[cfg(sim)]

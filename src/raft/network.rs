@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt};
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::entry::RaftEntry;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{Backoff, RPCOption, stream_append_sequential};
+use openraft::network::{Backoff, RPCOption};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use super::ballots::Ballots;
 use super::denials::Denials;
 use super::log_store::LogView;
+use super::pipeline;
 use super::state_machine::SnapshotData;
 use super::types::{LogId, MemberNode, Snapshot, SnapshotHead, TypeConfig, Vote};
 use crate::ident::{NodeName, RaftId};
@@ -29,6 +30,8 @@ use crate::peer::PeerError;
 use crate::peer::link::{Lane, Link, Links, streaming_body};
 
 pub const APPEND: &str = "/raft/append";
+/// An exchange of what [`APPEND`] is one of. Nodes before it answer 404.
+pub const APPEND_ALL: &str = "/raft/append-all";
 pub const VOTE: &str = "/raft/vote";
 pub const PRE_VOTE: &str = "/raft/pre-vote";
 pub const SNAPSHOT: &str = "/raft/snapshot";
@@ -47,7 +50,8 @@ const COMMIT_ALONE_AFTER: Duration = Duration::from_millis(2);
 /// How long one snapshot may take to be sent and taken.
 const SNAPSHOT_MAX: Duration = Duration::from_secs(120);
 
-/// The answer to [`APPEND`], and how far the follower's log reaches beyond what was asked.
+/// The answer to [`APPEND`], and how far the follower's log reaches beyond what was asked; the
+/// latter is not said in an exchange, where more is on its way.
 #[derive(Serialize, Deserialize)]
 pub struct Appended {
     pub response: AppendEntriesResponse<TypeConfig>,
@@ -119,7 +123,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 /// The ways to one peer.
 pub struct Connection {
     name: NodeName,
-    entries: Link,
+    pub(super) entries: Link,
     vote: Link,
     snapshot: Link,
     ballots: Ballots,
@@ -134,7 +138,7 @@ fn unreachable(error: &PeerError) -> Unreachable<TypeConfig> {
     Unreachable::new(&AnyError::new(error))
 }
 
-fn rpc_error(error: PeerError) -> RPCError<TypeConfig> {
+pub(super) fn rpc_error(error: PeerError) -> RPCError<TypeConfig> {
     match error {
         // The message may have been cut short by a stale connection: try again at once.
         PeerError::Unreachable { .. } => RPCError::Network(NetworkError::new(&error)),
@@ -167,7 +171,8 @@ impl RaftNetworkV2<TypeConfig> for Connection {
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
-        stream_append_sequential(self, Box::pin(joined(input)), option)
+        let sending = pipeline::send(self, Box::pin(joined(input)), option);
+        Box::pin(async move { Ok(sending) })
     }
 
     async fn vote(

@@ -1,26 +1,31 @@
 //! openraft's messages as they arrive: decoded, stamped as contact with the leader,
 //! and, on a vote, weighed against what this node's own detector holds.
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::Consensus;
 use super::hand_over::FITNESS;
-use super::network::{APPEND, Appended, PRE_VOTE, READY, SNAPSHOT, TRANSFER, VOTE};
+use super::network::{APPEND, APPEND_ALL, Appended, PRE_VOTE, READY, SNAPSHOT, TRANSFER, VOTE};
+use super::pipeline::UNANSWERED_MAX;
 use super::state_machine::{SnapshotData, receive};
 use super::types::{Snapshot, SnapshotHead, TypeConfig, Vote};
 use crate::detector::{Contact, Verdict};
 use crate::ident::{RaftId, Term};
 use crate::limits::PEER_BODY_READ_MAX;
+use crate::net::gate::{Gate, Peer, Way};
 use crate::observe::events::{Change, Events};
 use crate::peer::envelope::Envelope;
-use crate::peer::routes::{Admit, PeerResponse, Refusal, Routes, json_response};
+use crate::peer::frames::{Frames, frame};
+use crate::peer::routes::{Admit, PeerResponse, Refusal, Routes, json_response, streamed};
 #[cfg(sim)]
 use crate::sim::{
     sabotage::{self, Bug},
@@ -37,6 +42,7 @@ pub fn mount(
     contact: &Contact,
     verdict: &Verdict,
     events: &Events,
+    gate: &Gate,
 ) {
     {
         let (late, contact) = (Arc::clone(late), contact.clone());
@@ -54,6 +60,13 @@ pub fn mount(
                 }
             },
         );
+    }
+    {
+        let (late, contact, gate) = (Arc::clone(late), contact.clone(), gate.clone());
+        routes.raw(APPEND_ALL, Admit::Members, move |envelope, body| {
+            let (late, contact, gate) = (Arc::clone(&late), contact.clone(), gate.clone());
+            async move { Ok(take_appends(ready(&late)?, envelope, contact, gate, body)) }
+        });
     }
     mount_votes(routes, late, contact, verdict, events);
     let readiness = Arc::clone(late);
@@ -169,6 +182,94 @@ fn leader_of(vote: &Vote) -> RaftId {
 
 fn term_of(vote: &Vote) -> Term {
     Term(vote.leader_id.term)
+}
+
+/// Messages of a leader as they come, each answered once its entries are on stable storage, in
+/// their order. Ends with the first that is not a success, and with one that cannot be read.
+fn take_appends(
+    consensus: Consensus,
+    envelope: Envelope,
+    contact: Contact,
+    gate: Gate,
+    body: Incoming,
+) -> PeerResponse {
+    let ended = consensus.rt.token().child_token();
+    let slots = Arc::new(Semaphore::new(UNANSWERED_MAX));
+    let from = envelope.from.clone();
+    let requests = Requests {
+        frames: Frames::new(body),
+        slots: Arc::clone(&slots),
+        consensus: consensus.clone(),
+        envelope,
+        contact,
+        gate: gate.clone(),
+    };
+    let (until, leader) = (ended.clone(), from.clone());
+    let requests = futures_util::stream::unfold(requests, move |mut requests| {
+        let (until, leader) = (until.clone(), leader.clone());
+        async move {
+            tokio::select! {
+                () = until.cancelled() => None,
+                request = requests.next() => match request {
+                    Ok(request) => request.map(|request| (request, requests)),
+                    Err(refusal) => {
+                        tracing::warn!(peer = %leader, cause = refusal.reason, "an exchange was ended");
+                        None
+                    }
+                },
+            }
+        }
+    });
+    let answers = Box::pin(consensus.raft.stream_append(requests));
+    // With the answers, nobody asks for requests any more: openraft's task may wait for one.
+    let guard = ended.clone().drop_guard();
+    streamed(futures_util::stream::unfold((answers, guard), move |(mut answers, guard)| {
+        let (slots, gate, from, ended) = (slots.clone(), gate.clone(), from.clone(), ended.clone());
+        async move {
+            let answer = tokio::select! {
+                () = ended.cancelled() => return None,
+                answer = answers.next() => answer?,
+            };
+            slots.add_permits(1);
+            gate.passes(Peer::Name(&from), Way::Out).await;
+            let chunk = answer.map_err(io::Error::other).and_then(|result| {
+                let appended = Appended { response: result.into(), durable_last: None };
+                frame(&appended).map_err(io::Error::other)
+            });
+            Some((chunk, (answers, guard)))
+        }
+    }))
+}
+
+/// What a leader sends in one exchange.
+struct Requests {
+    frames: Frames<Incoming>,
+    /// One for each message that may be unanswered.
+    slots: Arc<Semaphore>,
+    consensus: Consensus,
+    envelope: Envelope,
+    contact: Contact,
+    gate: Gate,
+}
+
+impl Requests {
+    /// `None` at the end.
+    async fn next(&mut self) -> Result<Option<AppendEntriesRequest<TypeConfig>>, Refusal> {
+        // Nobody closes the semaphore. Whoever answers gives the slot back.
+        if let Ok(slot) = self.slots.acquire().await {
+            slot.forget();
+        }
+        let read = self.frames.next().await;
+        let Some(json) = read.map_err(|error| Refusal::bad_request(error.to_string()))? else {
+            return Ok(None);
+        };
+        self.gate.passes(Peer::Name(&self.envelope.from), Way::In).await;
+        let request: AppendEntriesRequest<TypeConfig> = serde_json::from_slice(&json)
+            .map_err(|error| Refusal::bad_request(format!("message: {error}")))?;
+        for_itself(&self.consensus, &self.envelope, &request.vote)?;
+        self.contact.heard(leader_of(&request.vote), term_of(&request.vote));
+        Ok(Some(request))
+    }
 }
 
 /// Longest first line of a snapshot's stream, in bytes.

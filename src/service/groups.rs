@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
 
 use super::submit::{Attempt, Submitted, put_all_here};
+use crate::clock;
 use crate::limits::SUBMIT_MAX;
 use crate::observe::metrics::Metrics;
 use crate::peer::PeerError;
@@ -28,9 +29,13 @@ pub(super) const PUT: &str = "/service/put";
 /// An array of records, answered with as many [`Entered`]. Nodes before it answer 404.
 pub(super) const PUT_ALL: &str = "/service/put-all";
 
-/// Groups of this node's in its log that are not committed yet. With a second one fsyncs would be
-/// shared by fewer records, and no more would be committed.
-const FLIGHTS_HERE_MAX: usize = 1;
+/// Groups of this node's in its log that are not committed yet: one for each of these that a commit
+/// takes at least. Where it takes less, a second group would only make fsyncs be shared by fewer
+/// records; where the ways are long, the disks would be idle without it.
+const FLIGHT_EACH: Duration = Duration::from_millis(4);
+const FLIGHTS_HERE_MAX: usize = 4;
+/// Commits by which the least time of one is judged. Longer ones may have waited for a processor.
+const COMMITS_JUDGED: usize = 8;
 /// Messages on their way to a leader elsewhere, where they make one group with what else waits.
 const FLIGHTS_THERE_MAX: usize = 4;
 /// Where so many records are likely to come soon, the next group leaves once most are there.
@@ -63,13 +68,6 @@ pub(super) enum Leader {
 }
 
 impl Leader {
-    fn flights_max(&self) -> usize {
-        match self {
-            Self::Here(_) => FLIGHTS_HERE_MAX,
-            Self::There(_) => FLIGHTS_THERE_MAX,
-        }
-    }
-
     /// Its address; empty for this node.
     fn key(&self) -> &str {
         match self {
@@ -103,6 +101,24 @@ struct Way {
     awaited: Option<(usize, Arc<Notify>)>,
 }
 
+/// How long the last groups of this node took to be committed.
+#[derive(Debug, Default)]
+struct Pace(VecDeque<Duration>);
+
+impl Pace {
+    fn took(&mut self, time: Duration) {
+        self.0.truncate(COMMITS_JUDGED - 1);
+        self.0.push_front(time);
+    }
+
+    /// How many groups may be on their way at once.
+    fn flights(&self) -> usize {
+        let least = self.0.iter().min().filter(|_| self.0.len() == COMMITS_JUDGED);
+        let flights = least.map_or(1, |least| least.as_nanos() / FLIGHT_EACH.as_nanos());
+        usize::try_from(flights).unwrap_or(usize::MAX).clamp(1, FLIGHTS_HERE_MAX)
+    }
+}
+
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Groups {
@@ -110,11 +126,12 @@ pub(super) struct Groups {
     metrics: Arc<Metrics>,
     /// By [`Leader::key`]. Only those for which something waits or flies.
     ways: Arc<Mutex<BTreeMap<String, Way>>>,
+    pace: Arc<Mutex<Pace>>,
 }
 
 impl Groups {
     pub fn new(rt: RaftRt, metrics: Arc<Metrics>) -> Self {
-        Self { rt, metrics, ways: Arc::default() }
+        Self { rt, metrics, ways: Arc::default(), pace: Arc::default() }
     }
 
     /// Gives `record` to the leader, once.
@@ -133,7 +150,11 @@ impl Groups {
         records: impl IntoIterator<Item = Record>,
     ) -> Vec<Answer> {
         let mut answers = join_all(self.enqueue(leader, records));
-        self.fly(leader, leader.flights_max());
+        let flights_max = match leader {
+            Leader::Here(_) => self.pace().flights(),
+            Leader::There(_) => FLIGHTS_THERE_MAX,
+        };
+        self.fly(leader, flights_max);
         let answers = match tokio::time::timeout(WAIT_MAX, &mut answers).await {
             Ok(answers) => answers,
             Err(_) => {
@@ -177,8 +198,9 @@ impl Groups {
             while let Some(group) = this.next(leader.key()) {
                 match &leader {
                     Leader::Here(consensus) => {
-                        let records = group.len();
+                        let (records, left) = (group.len(), clock::now());
                         enter(consensus, group).await;
+                        this.pace().took(left.elapsed());
                         this.gather(leader.key(), records).await;
                     }
                     Leader::There(link) => send(link, group).await,
@@ -233,6 +255,10 @@ impl Groups {
         let gathered = Arc::new(Notify::new());
         way.awaited = Some((most, Arc::clone(&gathered)));
         Some((gathered, if busy { BUSY_WAIT_MAX } else { CROWD_WAIT_MAX }))
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A poisoned map is as good as another: nothing panics while it is held.

@@ -116,3 +116,21 @@ async fn what_is_stuck_holds_up_nothing_behind_it() {
     assert_eq!(submitted.record, free);
     assert!(held.iter().all(|held| !held.is_finished()));
 }
+
+#[test]
+fn the_longer_the_way_the_more_groups_are_on_it() {
+    let flights = |millis: &[u64]| {
+        let mut pace = Pace::default();
+        millis.iter().for_each(|ms| pace.took(Duration::from_millis(*ms)));
+        pace.flights()
+    };
+    let long = [20; COMMITS_JUDGED];
+    assert_eq!(flights(&[]), 1);
+    assert_eq!(flights(&long[1..]), 1);
+    assert_eq!(flights(&long), FLIGHTS_HERE_MAX);
+    assert_eq!(flights(&[9; COMMITS_JUDGED]), 2);
+    // One that was quick shows that the others were late for another reason; until it is long ago.
+    let quick = |before: usize| [vec![1], vec![20; before]].concat();
+    assert_eq!(flights(&quick(COMMITS_JUDGED - 1)), 1);
+    assert_eq!(flights(&quick(COMMITS_JUDGED)), FLIGHTS_HERE_MAX);
+}

@@ -291,15 +291,24 @@ pub(super) async fn put_all_here(
 ) -> Vec<Result<Submitted, ProposeError>> {
     let until = clock::now() + NEW_LEADER_MAX;
     let mut views = consensus.views();
+    let mut answers: Vec<_> = records.iter().map(|_| None).collect();
+    let mut left: Vec<usize> = (0..records.len()).collect();
     loop {
         let leads = views.borrow_and_update().i_lead();
-        let commands = records.iter().map(|record| Command::Put { record: record.clone() });
-        let outcomes = consensus.propose_all(commands).await;
-        let refused =
-            outcomes.iter().any(|outcome| matches!(outcome, Err(ProposeError::NotLeader { .. })));
-        // Those of a group that were taken are only repeated: the ledger knows them by their ids.
-        if !(leads && refused && clock::now() < until) {
-            return outcomes.into_iter().map(submitted).collect();
+        let put = |at: &usize| Command::Put { record: records[*at].clone() };
+        let outcomes = consensus.propose_all(left.iter().map(put)).await;
+        let again = leads && clock::now() < until;
+        left = std::iter::zip(left, outcomes)
+            .filter_map(|(at, outcome)| match outcome {
+                Err(ProposeError::NotLeader { .. }) if again => Some(at),
+                outcome => {
+                    answers[at] = Some(submitted(outcome));
+                    None
+                }
+            })
+            .collect();
+        if left.is_empty() {
+            return answers.into_iter().flatten().collect();
         }
         // The quorum's acknowledgement shows in the view.
         tokio::select! {

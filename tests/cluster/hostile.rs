@@ -292,6 +292,7 @@ fn the_raft_port_refuses_strangers_before_their_body() {
         ("no envelope", post("/raft/append", "", 1 << 30), 403),
         ("another cluster's", post("/raft/append", &format!("{from}{stranger}"), 1 << 30), 403),
         ("a newcomer's entries", post("/raft/append", from, 1 << 30), 503),
+        ("a newcomer's exchange", post("/raft/append-all", from, 1 << 30), 503),
         (
             "a forged name",
             post("/formation/hello", "x-stegcluster-wire: 2\r\nx-stegcluster-from: a\tb\r\n", 9),

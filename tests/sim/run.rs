@@ -196,7 +196,10 @@ async fn random_run(seed: u64, mix: Mix) -> (Arc<Cluster>, Duration) {
 }
 
 /// Spawns a task of the harness, which no fault reaches.
-pub fn spawn<F: Future<Output = ()> + Send + 'static>(future: F) -> tokio::task::JoinHandle<()> {
+pub fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
     #[allow(clippy::disallowed_methods, reason = "a task of the simulation's own")]
     tokio::spawn(future)
 }

@@ -8,6 +8,7 @@ use stegcluster::clock;
 use stegcluster::config::Preset;
 use stegcluster::ident::{RaftId, Term};
 use stegcluster::record::Durability;
+use stegcluster::sim::net::{self, Quality};
 use stegcluster::sim::{self, random};
 
 use crate::clients;
@@ -286,5 +287,39 @@ fn both_sides_of_a_partition_embed_for_a_minute_and_nothing_is_lost_or_doubled()
             format!("{} of {minority} journal entries were drained", cluster.drained())
         });
         crate::run::settle(&cluster).await;
+    });
+}
+
+/// Simulated milliseconds until a record that begins now is acknowledged.
+async fn put_ms(cluster: Arc<Cluster>, host: Arc<Host>) -> Option<f64> {
+    let began = clock::now();
+    let put = clients::put_new(&cluster, &host, Durability::Quorum).await;
+    put.map(|_| clock::millis(began.elapsed()))
+}
+
+#[test]
+fn on_long_ways_a_record_does_not_wait_for_the_one_before() {
+    const WAY_MS: u64 = 10;
+    with_cluster(3, |cluster, leader| async move {
+        for (a, b) in cluster.directions() {
+            let quality = Quality { delay_ms: (WAY_MS, WAY_MS), loss_percent: 0 };
+            net::set_quality(cluster.hosts[a].ip, cluster.hosts[b].ip, quality);
+        }
+        let host = cluster.hosts[leader].clone();
+        // By these it learns how long the ways are.
+        for _ in 0..10 {
+            put_ms(Arc::clone(&cluster), host.clone()).await;
+        }
+        let mut puts = Vec::new();
+        for _ in 0..40 {
+            sim::pass(Duration::from_millis(7)).await;
+            puts.push(crate::run::spawn(put_ms(Arc::clone(&cluster), host.clone())));
+        }
+        for put in puts {
+            // There and back, and two fsyncs of up to 2 ms. Whoever waits for the record before, which
+            // began 7 ms ago, needs 13 ms more.
+            let ms = put.await.ok().flatten();
+            must(&cluster, ms.is_some_and(|ms| ms <= 28.0), || format!("a put took {ms:?} ms"));
+        }
     });
 }

@@ -61,9 +61,6 @@ type Raft = openraft::Raft<TypeConfig, StateMachine>;
 /// Between two questions to a founder that is still starting.
 const READY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Between two looks at whether Raft has stopped, which by then does nothing any more.
-const FAILED_INTERVAL: Duration = Duration::from_millis(20);
-
 /// Why a command was not committed, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
@@ -372,16 +369,13 @@ impl Consensus {
     /// # Cancel safety
     /// Safe: it only waits.
     pub async fn failed(&self) -> String {
-        let mut metrics = self.raft.metrics();
-        loop {
-            if let Err(fatal) = &metrics.borrow_watched().running_state {
-                return fatal.to_string();
-            }
-            // Each record changes them.
-            tokio::time::sleep(FAILED_INTERVAL).await;
-            if metrics.changed().await.is_err() {
-                return "the Raft task ended".into();
-            }
+        // These change with the leader, the term and the members only, and end with Raft's task,
+        // however that ends; the others, which say why, change with each record and heartbeat.
+        let mut server = self.raft.server_metrics();
+        while server.changed().await.is_ok() {}
+        match &self.raft.metrics().borrow_watched().running_state {
+            Err(fatal) => fatal.to_string(),
+            Ok(()) => "the Raft task ended".into(),
         }
     }
 

@@ -85,8 +85,9 @@ pub struct Timings {
 
 impl Timings {
     const LAN: Self = Self {
-        // Ten to an election timeout: one or two lost heartbeats change nothing.
-        heartbeat_interval_ms: 100,
+        // Four to an election timeout: one or two lost heartbeats change nothing. News of commits
+        // does not wait for them, and the detector finds a silent leader by pulses.
+        heartbeat_interval_ms: 250,
         // The detector is the fast path; this floor only has to outlast any pause
         // that a busy but healthy machine makes.
         election_timeout_min_ms: 1000,

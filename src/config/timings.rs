@@ -63,7 +63,7 @@ pub struct Timings {
     /// Raft's own election timer: the floor under the detector.
     pub election_timeout_min_ms: u64,
     pub election_timeout_max_ms: u64,
-    /// Follower to leader.
+    /// Follower to leader; and leader to follower, the pulses that spare most probes.
     pub probe_interval_ms: u64,
     /// How long an answer to a probe may take.
     pub probe_timeout_ms: u64,
@@ -129,7 +129,17 @@ impl Timings {
         fsync_exit_ms: 20_000,
     };
 
-    /// The longest that the detector needs to suspect a silent leader, in milliseconds.
+    /// Between two pulses of a leader that is asked nothing, in milliseconds: a few probe intervals,
+    /// where that adds little to the election timer's floor.
+    pub const fn calm_pulse_ms(&self) -> u64 {
+        let calm = self.probe_interval_ms.saturating_mul(4);
+        let most = self.election_timeout_min_ms / 8;
+        let calm = if calm < most { calm } else { most };
+        if calm > self.probe_interval_ms { calm } else { self.probe_interval_ms }
+    }
+
+    /// The longest that the detector needs to suspect a silent leader, in milliseconds. From a calm
+    /// one the first missing pulse may be longer in coming.
     pub const fn suspect_after_ms(&self) -> u64 {
         (self.probe_misses as u64)
             .saturating_mul(self.probe_interval_ms.saturating_add(self.probe_timeout_ms))
@@ -286,7 +296,7 @@ const _: () = {
     let mut next = 0;
     while next < presets.len() {
         let t = presets[next].timings();
-        assert!(t.suspect_after_ms() < t.election_timeout_min_ms);
+        assert!(t.suspect_after_ms() + t.calm_pulse_ms() * 9 / 8 < t.election_timeout_min_ms);
         assert!(t.heartbeat_interval_ms * 3 < t.election_timeout_min_ms);
         assert!(t.election_timeout_min_ms < t.election_timeout_max_ms);
         assert!(presets[next].solo_after().as_millis() > t.election_timeout_max_ms as u128);

@@ -49,6 +49,7 @@ use crate::ident::{ClusterUuid, RaftId};
 use crate::ledger::query::Ledger;
 use crate::ledger::{Command, Outcome};
 use crate::observe::metrics::Metrics;
+use crate::observe::recent::Recent;
 use crate::peer::link::{Lane, Links};
 use crate::rt::RaftRt;
 #[cfg(sim)]
@@ -99,6 +100,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Below the store.
     pub disk: Disk,
+    /// Told of each that is answered here.
+    pub requests: Recent,
 }
 
 /// A running member of the cluster. Cheap to clone.
@@ -118,6 +121,7 @@ pub struct Consensus {
     log: log_store::LogView,
     disk: Disk,
     denials: denials::Denials,
+    requests: Recent,
 }
 
 fn not_written(error: ClientWriteError<TypeConfig>) -> ProposeError {
@@ -140,7 +144,7 @@ impl Consensus {
         views: watch::Sender<Arc<LeaderView>>,
     ) -> Result<Self, StartError> {
         let Parts { me, cluster, cluster_name, timings, snapshots, .. } = parts;
-        let Parts { rt, store, links, metrics, disk, .. } = parts;
+        let Parts { rt, store, links, metrics, disk, requests, .. } = parts;
         let options = Arc::new(options::options(&cluster_name, &timings, &snapshots)?);
         let writer = log_writer::LogWriter::start(Arc::clone(&store), Arc::clone(&metrics))?;
         let ballots = ballots::Ballots::new(me.0);
@@ -176,6 +180,7 @@ impl Consensus {
             log: log_view,
             disk,
             denials,
+            requests,
         };
         rt.spawn_until_stop("membership changes", consensus.clone().keep_changes_finished());
         Ok(consensus)
@@ -262,6 +267,7 @@ impl Consensus {
         &self,
         commands: impl IntoIterator<Item = Command>,
     ) -> Vec<Result<Outcome, ProposeError>> {
+        self.requests.note();
         let commands: Vec<Command> = commands.into_iter().collect();
         let count = commands.len();
         let mut outcomes = Vec::with_capacity(count);
@@ -287,6 +293,15 @@ impl Consensus {
     /// # Errors
     /// See [`ProposeError`].
     pub async fn read_index(&self) -> Result<u64, ProposeError> {
+        self.requests.note();
+        self.prove_quorum().await
+    }
+
+    /// The same, for a node that only wants to know whether a quorum follows its leader.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
+    pub async fn prove_quorum(&self) -> Result<u64, ProposeError> {
         #[cfg(sim)]
         if sabotage::is(Bug::ReadWithoutIndex) && self.view().i_lead() {
             return Ok(self.view().committed);

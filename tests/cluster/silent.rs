@@ -1,6 +1,7 @@
 //! Leaders that are there and do not answer: stopped processes, disks that hang. Another
 //! takes over; the old one acknowledges nothing, and loses nothing.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use stegcluster::api::problem::{Code, Problem};
@@ -184,4 +185,53 @@ fn a_leader_cut_off_from_all_others_answers_503_quickly_and_serves_again() {
     assert_eq!(client.post("/admin/restore", &[], b"{}").expect("an answer").status, 200);
     cluster.whole();
     cluster.assert_kept(&kept);
+}
+
+/// A leader that is asked nothing sends fewer pulses, and each says so. Its silence is found as surely.
+#[test]
+fn a_calm_leader_that_stops_is_replaced_too() {
+    let mut cluster = Cluster::formed(3, &[]);
+    let old = cluster.whole();
+    let term = cluster.term(old);
+    let all: Vec<&Client> = cluster.nodes.iter().map(|node| &node.client).collect();
+    let mut acknowledged = commit_all(&all, "before", 6);
+
+    // A probe follows each tenth pulse: every 250 ms, and every second from a calm leader.
+    let follower = &cluster.nodes[(old + 1) % 3].client;
+    let last = RefCell::new((probes(follower), clock::now()));
+    cluster.wait("the leader is calm", |_| {
+        let (seen, now) = (probes(follower), clock::now());
+        let (before, at) = *last.borrow();
+        if seen == before {
+            return None;
+        }
+        last.replace((seen, now));
+        (seen == before + 1 && now - at > Duration::from_millis(800)).then_some(())
+    });
+    cluster.nodes[old].freeze();
+    let new = successor(&cluster, old);
+    assert_eq!(cluster.term(new), term + 1, "one election");
+    let survivors: Vec<&Client> = cluster
+        .nodes
+        .iter()
+        .filter(|node| node.name != cluster.nodes[old].name)
+        .map(|node| &node.client)
+        .collect();
+    acknowledged.extend(commit_all(&survivors, "meanwhile", 6));
+    cluster.nodes[old].thaw();
+    cluster.whole();
+    cluster.assert_kept(&acknowledged);
+    cluster.kill(old);
+}
+
+/// How many probes the node behind `client` has had answered.
+fn probes(client: &Client) -> u64 {
+    let text = client.get("/metrics").expect("an answer").text();
+    let line = |line: &str| {
+        let ours = line.starts_with("stegcluster_peer_requests_total{")
+            && line.contains("message=\"probe\"")
+            && line.contains("outcome=\"ok\"");
+        ours.then(|| line.rsplit(' ').next()?.parse::<u64>().ok()).flatten()
+    };
+    text.lines().filter_map(line).sum()
 }

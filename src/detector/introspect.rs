@@ -14,7 +14,7 @@ use crate::clock::Instant;
 use crate::config::Timings;
 
 /// Between two looks, at the most.
-const TICK_MAX: Duration = Duration::from_millis(50);
+const TICK_MAX: Duration = Duration::from_millis(100);
 /// Looks that were due while this process did not run count as so many.
 const LATE_TICKS: u32 = 3;
 /// Between two orders to hand over while the same write is stuck.
@@ -111,7 +111,7 @@ impl Limits {
 
     /// Between two looks.
     pub fn tick(&self) -> Duration {
-        (self.hand_over / 10).clamp(Duration::from_millis(1), TICK_MAX)
+        (self.hand_over / 5).clamp(Duration::from_millis(1), TICK_MAX)
     }
 }
 

@@ -182,8 +182,12 @@ impl Merge<'_> {
         solo: &Sourced<Option<Duration>>,
     ) -> Result<Timings, ConfigError> {
         let base = preset.value.timings();
-        let heartbeat =
-            self.milliseconds(key::HEARTBEAT_INTERVAL_MS, base.heartbeat_interval_ms)?;
+        let least =
+            self.milliseconds(key::ELECTION_TIMEOUT_MIN_MS, base.election_timeout_min_ms)?;
+        // Who only wants another election timeout gets heartbeats that suit it.
+        let beat = base.heartbeat_interval_ms.min(least.value / 4).max(1);
+        let heartbeat = self.milliseconds(key::HEARTBEAT_INTERVAL_MS, beat)?;
+        // Once more, since values are shown in the order of the settings.
         let least =
             self.milliseconds(key::ELECTION_TIMEOUT_MIN_MS, base.election_timeout_min_ms)?;
         let most = self.milliseconds(key::ELECTION_TIMEOUT_MAX_MS, base.election_timeout_max_ms)?;

@@ -336,6 +336,11 @@ impl Consensus {
         }
     }
 
+    /// True where this node was asked nothing for a while.
+    pub fn is_calm(&self) -> bool {
+        !self.requests.is()
+    }
+
     /// When the write of the log that is under way began, if one is.
     pub fn writing_since(&self) -> Option<clock::Instant> {
         self.writer.progress().writing_since

@@ -14,7 +14,7 @@ const PROOF_INTERVAL: Duration = Duration::from_secs(1);
 const PROOF_AGAIN: Duration = Duration::from_millis(100);
 /// Between two looks while all is well, and while it is not. More than [`LATE`] means that this
 /// process did not run.
-const LOOK_INTERVAL_WELL: Duration = Duration::from_millis(250);
+const LOOK_INTERVAL_WELL: Duration = Duration::from_millis(500);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const LATE: Duration = Duration::from_secs(1);
 

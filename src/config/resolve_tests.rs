@@ -139,8 +139,8 @@ fn a_wrong_value_is_answered_with_its_source_and_what_to_do() {
         ),
         (
             key::ELECTION_TIMEOUT_MIN_MS,
-            "260",
-            "--timings.election_timeout_min_ms: timings.election_timeout_min_ms: heartbeat",
+            "200",
+            "--timings.election_timeout_min_ms: timings.election_timeout_min_ms: probe_misses *",
         ),
         (key::ELECTION_TIMEOUT_MAX_MS, "1000", "= 1000 must be under election_timeout_max_ms"),
         (
@@ -159,6 +159,15 @@ fn a_wrong_value_is_answered_with_its_source_and_what_to_do() {
         let error = resolve(&layers(&[(key, value)], &[], "")).unwrap_err().to_string();
         assert!(error.contains(expected), "{key}={value}: {error}");
         assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn heartbeats_suit_an_election_timeout_that_is_set_alone() {
+    for (least, beat) in [("500", 125), ("900", 225), ("1000", 250), ("1900", 250)] {
+        let given = layers(&[(key::ELECTION_TIMEOUT_MIN_MS, least)], &[], "");
+        let timings = resolve(&given).unwrap().config.timings;
+        assert_eq!(timings.heartbeat_interval_ms, beat, "{least}");
     }
 }
 

@@ -63,7 +63,7 @@ pub struct Timings {
     /// Raft's own election timer: the floor under the detector.
     pub election_timeout_min_ms: u64,
     pub election_timeout_max_ms: u64,
-    /// Follower to leader.
+    /// Follower to leader; and leader to follower, the pulses that spare most probes.
     pub probe_interval_ms: u64,
     /// How long an answer to a probe may take.
     pub probe_timeout_ms: u64,
@@ -85,8 +85,9 @@ pub struct Timings {
 
 impl Timings {
     const LAN: Self = Self {
-        // Ten to an election timeout: one or two lost heartbeats change nothing.
-        heartbeat_interval_ms: 100,
+        // Four to an election timeout: one or two lost heartbeats change nothing. News of commits
+        // does not wait for them, and the detector finds a silent leader by pulses.
+        heartbeat_interval_ms: 250,
         // The detector is the fast path; this floor only has to outlast any pause
         // that a busy but healthy machine makes.
         election_timeout_min_ms: 1000,
@@ -128,7 +129,17 @@ impl Timings {
         fsync_exit_ms: 20_000,
     };
 
-    /// The longest that the detector needs to suspect a silent leader, in milliseconds.
+    /// Between two pulses of a leader that is asked nothing, in milliseconds: a few probe intervals,
+    /// where that adds little to the election timer's floor.
+    pub const fn calm_pulse_ms(&self) -> u64 {
+        let calm = self.probe_interval_ms.saturating_mul(4);
+        let most = self.election_timeout_min_ms / 8;
+        let calm = if calm < most { calm } else { most };
+        if calm > self.probe_interval_ms { calm } else { self.probe_interval_ms }
+    }
+
+    /// The longest that the detector needs to suspect a silent leader, in milliseconds. From a calm
+    /// one the first missing pulse may be longer in coming.
     pub const fn suspect_after_ms(&self) -> u64 {
         (self.probe_misses as u64)
             .saturating_mul(self.probe_interval_ms.saturating_add(self.probe_timeout_ms))
@@ -171,8 +182,12 @@ impl Merge<'_> {
         solo: &Sourced<Option<Duration>>,
     ) -> Result<Timings, ConfigError> {
         let base = preset.value.timings();
-        let heartbeat =
-            self.milliseconds(key::HEARTBEAT_INTERVAL_MS, base.heartbeat_interval_ms)?;
+        let least =
+            self.milliseconds(key::ELECTION_TIMEOUT_MIN_MS, base.election_timeout_min_ms)?;
+        // Who only wants another election timeout gets heartbeats that suit it.
+        let beat = base.heartbeat_interval_ms.min(least.value / 4).max(1);
+        let heartbeat = self.milliseconds(key::HEARTBEAT_INTERVAL_MS, beat)?;
+        // Once more, since values are shown in the order of the settings.
         let least =
             self.milliseconds(key::ELECTION_TIMEOUT_MIN_MS, base.election_timeout_min_ms)?;
         let most = self.milliseconds(key::ELECTION_TIMEOUT_MAX_MS, base.election_timeout_max_ms)?;
@@ -285,7 +300,7 @@ const _: () = {
     let mut next = 0;
     while next < presets.len() {
         let t = presets[next].timings();
-        assert!(t.suspect_after_ms() < t.election_timeout_min_ms);
+        assert!(t.suspect_after_ms() + t.calm_pulse_ms() * 9 / 8 < t.election_timeout_min_ms);
         assert!(t.heartbeat_interval_ms * 3 < t.election_timeout_min_ms);
         assert!(t.election_timeout_min_ms < t.election_timeout_max_ms);
         assert!(presets[next].solo_after().as_millis() > t.election_timeout_max_ms as u128);

@@ -2,6 +2,7 @@
 //! run when the rules accuse.
 
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -11,6 +12,7 @@ use super::core::{Action, Cause, Core, Event};
 use super::lateness::Lateness;
 use super::pause::pause;
 use super::preround::{self, PROBE, WATCH};
+use super::pulse::promised;
 use super::warm::warm_up;
 use super::{Held, Opinion, Parts};
 use crate::clock;
@@ -31,7 +33,7 @@ const REOPEN_PROBES: u32 = 4;
 /// Pulses in the place of as many probes: that the way there and back is open is worth a question
 /// now and then.
 const PULSES_PER_PROBE: u32 = 10;
-/// A pulse may be late by this part of a probe interval.
+/// A pulse may be late by this part of the time within which it was said to come.
 const PULSE_SLACK: u32 = 8;
 /// Events of one leader that wait to be weighed; when full, its watchers wait.
 const EVENTS_MAX: usize = 64;
@@ -139,6 +141,19 @@ struct Signs {
     closed: Notify,
     /// The leader's runtime runs.
     pulse: Notify,
+    /// How long the next pulse may take, by the last one.
+    promise: Mutex<Duration>,
+}
+
+impl Signs {
+    fn pulsed(&self, next_within: Duration) {
+        *self.promise.lock().unwrap_or_else(PoisonError::into_inner) = next_within;
+        self.pulse.notify_one();
+    }
+
+    fn promise(&self) -> Duration {
+        *self.promise.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Watched<'_> {
@@ -215,9 +230,10 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
                     return;
                 }
                 // Each frame is a pulse. The read ends when its process, or its node, does.
-                while let Some(Ok(_)) = body.frame().await {
+                while let Some(Ok(frame)) = body.frame().await {
                     if link.hears() {
-                        signs.pulse.notify_one();
+                        let said = frame.into_data().unwrap_or_default();
+                        signs.pulsed(promised(&said, timings));
                     }
                 }
                 tracing::debug!(leader = %leader.name, "watch connection closed; probing");
@@ -266,7 +282,7 @@ async fn hold_watch(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>
 }
 
 /// Asks the leader's Raft runtime, again and again, whether it runs; but while it says so by itself,
-/// by a pulse in each interval, only now and then. Asks at once where its watch has closed: a process
+/// by pulses that come when it said, only now and then. Asks at once where its watch has closed: a process
 /// that lives answers by the connection that it still has, before the refusals condemn it.
 async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>, signs: &Signs) {
     let link = parts.links.to_member(leader.raft_id, &leader.raft_addr, Lane::Probe);
@@ -277,19 +293,23 @@ async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>, sig
     let patience_max = Duration::from_millis(timings.election_timeout_min_ms);
     let mut lateness = Lateness::new(patience_max, clock::now());
     let mut next = clock::now();
+    // When a pulse is missing.
+    let mut pulse_due = next;
     let (mut pulses, mut missed) = (0, false);
     loop {
         // Late is only who was asleep: a probe that took longer than the interval was not.
         let due = next.max(clock::now());
         tokio::select! {
             biased;
-            () = signs.closed.notified() => {}
+            () = signs.closed.notified() => pulse_due = clock::now(),
             // Pulses that come say nothing of the way there, which the last question was lost on.
             () = signs.pulse.notified(), if !missed => {
                 lateness.woke(due, clock::now());
+                let within = signs.promise();
+                pulse_due = clock::now() + within + within / PULSE_SLACK;
                 pulses += 1;
                 if pulses < PULSES_PER_PROBE {
-                    next = clock::now() + interval + interval / PULSE_SLACK;
+                    next = pulse_due;
                     continue;
                 }
             }
@@ -316,6 +336,8 @@ async fn probe(parts: &Parts, leader: &Member, events: &mpsc::Sender<Event>, sig
         missed = event == Event::ProbeMissed;
         if missed {
             parts.metrics.detector_missed_probes_total.inc();
+        } else {
+            next = next.max(pulse_due);
         }
         if events.send(event).await.is_err() {
             return;

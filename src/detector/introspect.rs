@@ -14,7 +14,7 @@ use crate::clock::Instant;
 use crate::config::Timings;
 
 /// Between two looks, at the most.
-const TICK_MAX: Duration = Duration::from_millis(50);
+const TICK_MAX: Duration = Duration::from_millis(100);
 /// Looks that were due while this process did not run count as so many.
 const LATE_TICKS: u32 = 3;
 /// Between two orders to hand over while the same write is stuck.
@@ -111,7 +111,13 @@ impl Limits {
 
     /// Between two looks.
     pub fn tick(&self) -> Duration {
-        (self.hand_over / 10).clamp(Duration::from_millis(1), TICK_MAX)
+        (self.hand_over / 5).clamp(Duration::from_millis(1), TICK_MAX)
+    }
+
+    /// Between two looks at a node that is well and asked nothing. A write that began since the last
+    /// one is found in time, and with its whole age: see [`LATE_TICKS`].
+    pub fn calm_tick(&self) -> Duration {
+        self.tick() * 5 / 2
     }
 }
 
@@ -156,7 +162,7 @@ impl Core {
         Self { limits, looked: None, write: None, leads_since: None, handed_over: None }
     }
 
-    /// To be called every [`Limits::tick`].
+    /// To be called every [`Limits::tick`], or every [`Limits::calm_tick`] where no write is under way.
     pub fn look(&mut self, now: Instant, sight: &Sight) -> (Condition, Option<Step>) {
         let stalled = self.stalled(now, sight.writing_since);
         let unacked = self.unacked(now, sight);
@@ -285,6 +291,23 @@ mod tests {
         // Each takes 450 ms, and the next begins at once.
         let (conditions, steps) = run(&mut core, 0, 20_000, |ms| leader(Some(ms / 450 * 450), ms));
         assert_eq!((conditions, steps), (vec![(0, Condition::Well)], vec![]));
+    }
+
+    #[test]
+    fn a_write_that_begins_between_two_calm_looks_counts_from_its_beginning() {
+        let mut core = Core::new(LIMITS);
+        let (calm, tick) =
+            (LIMITS.calm_tick().as_millis() as u64, LIMITS.tick().as_millis() as u64);
+        core.look(at(0), &leader(None, 0));
+        let (mut now, mut handed_over) = (calm, None);
+        while handed_over.is_none() {
+            let (_, step) = core.look(at(now), &leader(Some(1), now));
+            handed_over = step.map(|step| (now, step));
+            now += tick;
+        }
+        let (when, step) = handed_over.unwrap();
+        assert!(matches!(step, Step::HandOver { .. }), "{step:?}");
+        assert!((500..=500 + tick).contains(&when), "{when}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod introspect;
 mod lateness;
 mod pause;
 mod preround;
+mod pulse;
 mod warm;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 pub use self::core::Cause;
 pub use drive::run;
 pub use preround::mount;
+pub use pulse::BUSY_FOR;
 pub use warm::keep_warm;
 
 use crate::clock;

@@ -7,13 +7,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Interval, MissedTickBehavior};
 
+use super::pulse::Pulses;
 use super::{Campaign, Parts, Verdict};
-use crate::clock::{self, Instant};
+use crate::clock;
 use crate::config::Timings;
 use crate::ident::{LogPosition, NodeName, RaftId, Term};
 use crate::net::gate::{Peer, Way};
+use crate::observe::recent::Recent;
 use crate::observe::traffic::Kind;
 use crate::peer::link::{Lane, Links};
 use crate::peer::routes::{Admit, Routes, held_open};
@@ -35,21 +36,28 @@ struct Answer {
     last_log: LogPosition,
 }
 
-/// Mounts what other nodes' detectors ask: watch, probe, and the question.
+/// Mounts what other nodes' detectors ask: watch, probe, and the question. `requests` are those that
+/// consensus had to answer.
 pub fn mount(
     routes: &mut Routes,
     links: &Links,
     verdict: &Verdict,
     views: &tokio::sync::watch::Receiver<std::sync::Arc<crate::view::LeaderView>>,
     timings: &Timings,
+    requests: &Recent,
 ) {
     let (token, gate) = (links.rt().token().clone(), links.gate().clone());
-    let (begun, every) = (clock::now(), Duration::from_millis(timings.probe_interval_ms));
+    let pulses = Pulses::new(timings, requests.clone());
     routes.raw(WATCH, Admit::Members, move |envelope, _| {
         let stopped = token.clone().cancelled_owned();
         let gate = gate.clone();
-        let passes = move || gate.lets(Peer::Name(&envelope.from), Way::Out);
-        let held = held_open(stopped, beats(begun, every), passes);
+        let pulses = pulses.clone();
+        let first = pulses.first(clock::now());
+        let beat = move || {
+            let (pulse, next) = pulses.beat(clock::now());
+            (gate.lets(Peer::Name(&envelope.from), Way::Out).then_some(pulse), next)
+        };
+        let held = held_open(stopped, first, beat);
         async move { Ok(held) }
     });
     // Answered by this runtime, not by the kernel: that it answers is the answer.
@@ -64,18 +72,6 @@ pub fn mount(
             Ok(Answer { me: view.me.unwrap_or_default(), dead, last_log: view.last_log })
         }
     });
-}
-
-/// Every so often from now on, at the same moments for all who watch: this node wakes up once for
-/// all of them.
-fn beats(begun: Instant, every: Duration) -> Interval {
-    let every = every.max(Duration::from_millis(1));
-    let into = begun.elapsed().as_nanos() % every.as_nanos();
-    let wait = every.saturating_sub(Duration::from_nanos(into as u64));
-    let mut beats = tokio::time::interval_at(clock::now() + wait, every);
-    // One that comes late says as much as two.
-    beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    beats
 }
 
 /// How long evidence that is being gathered may take to be complete.

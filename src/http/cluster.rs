@@ -40,7 +40,10 @@ pub fn routes(with: &BoxedFilter<(Context,)>) -> BoxedFilter<(Response,)> {
         })
         .boxed();
     report
-        .or(get("cluster/status", "status", |context| Ok(reply::ok(&*context.service.status()))))
+        .or(get("cluster/status", "status", |context| {
+            context.service.note_reader();
+            Ok(reply::ok(&*context.service.status()))
+        }))
         .unify()
         .or(get("healthz", "healthz", healthz))
         .unify()

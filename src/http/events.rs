@@ -71,7 +71,10 @@ fn events(service: &Service, last: Option<String>, query: &EventsQuery, place: P
         let service = service.clone();
         move |watch| traffic_events(service.clone(), watch)
     });
-    let shown = stream::select(statuses(service.status_rx()), traffic);
+    service.note_reader();
+    let reader = service.clone();
+    let states = statuses(service.status_rx()).inspect(move |_| reader.note_reader());
+    let shown = stream::select(states, traffic);
     // A change is never behind a state that waits to be sent.
     let all = stream::select_with_strategy(
         changes(service, history, last.as_deref()),

@@ -14,6 +14,7 @@ use crate::api::cluster::{ClusterStatus, NodeStatus};
 use crate::ledger::query::Ledger;
 use crate::observe::events::Events;
 use crate::observe::metrics::Metrics;
+use crate::observe::recent::Recent;
 use crate::observe::traffic::Traffic;
 use crate::pool::Pool;
 use crate::record::{Durability, Record};
@@ -118,6 +119,7 @@ fn mounted_for(pause: &PauseGate, access: Access, remote_admin: bool) -> ClientS
         metrics,
         stats: RequestStats::default(),
         status: watch::channel(status).1,
+        readers: Recent::new(std::time::Duration::from_secs(3)),
         operator: Operator::channel(1).0,
         events: Events::new(node),
         traffic: Traffic::default(),

@@ -21,6 +21,7 @@ use crate::net::serve::ServeLimits;
 use crate::net::{self, TcpListener};
 use crate::observe::events::{Change, Events};
 use crate::observe::metrics::Metrics;
+use crate::observe::recent::Recent;
 use crate::peer::envelope::Sender;
 use crate::peer::link::Links;
 use crate::peer::routes::Routes;
@@ -60,6 +61,8 @@ pub struct Core {
     datadir: Arc<DataDir>,
     mounts: formation::Mounts,
     config: Arc<ServeConfig>,
+    /// Those that consensus had to answer.
+    requests: Recent,
     /// One for all, so that what they submit can go together.
     submitter: Arc<OnceLock<Submitter>>,
 }
@@ -101,6 +104,7 @@ impl Core {
             datadir,
             mounts,
             config: Arc::new(config.clone()),
+            requests: Recent::new(detector::BUSY_FOR),
             submitter: Arc::default(),
         })
     }
@@ -139,8 +143,8 @@ impl Core {
     pub fn mount(&self, routes: &mut Routes) {
         let gate = self.links.gate();
         raft::mount(routes, &self.late, &self.contact, &self.verdict, &self.events, gate);
-        let views = self.views.subscribe();
-        detector::mount(routes, &self.links, &self.verdict, &views, &self.config.timings);
+        let (views, timings) = (self.views.subscribe(), &self.config.timings);
+        detector::mount(routes, &self.links, &self.verdict, &views, timings, &self.requests);
         formation::mount(routes, &self.mounts, &self.late);
         self.submitter().mount(routes);
         hand_over::mount(routes, &self.late, &self.links, &self.events);
@@ -336,6 +340,7 @@ impl Core {
                 links: self.links.clone(),
                 metrics: Arc::clone(&self.metrics),
                 disk: self.disk.clone(),
+                requests: self.requests.clone(),
             },
             self.views.clone(),
         )

@@ -40,6 +40,7 @@ use crate::limits;
 use crate::net::secured::Guard;
 use crate::net::serve::{Caller, ServeLimits};
 use crate::net::{self, ListenError, Reserved, TcpListener};
+use crate::observe::recent::Recent;
 use crate::observe::warnings::Warnings;
 use crate::peer::routes::Routes;
 use crate::pool::Pool;
@@ -59,8 +60,6 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 const CLOSE_POLL: Duration = Duration::from_millis(1);
 /// How long the client port waits for a leader before it opens without one.
 const LED_MAX: Duration = Duration::from_millis(300);
-/// Between two looks at the free space.
-const ROOM_EVERY: Duration = Duration::from_millis(100);
 /// Between two looks at the file of tokens.
 const TOKENS_EVERY: Duration = Duration::from_millis(500);
 /// How long tasks for clients may take to end when the node stops. Longer than the port may.
@@ -260,7 +259,7 @@ impl Node {
     ) -> Result<(), NodeError> {
         let core = self.core.clone();
         let stats = RequestStats::default();
-        let pause = PauseGate::default();
+        let (pause, readers) = (PauseGate::default(), Recent::new(status::READ_WITHIN));
         let (status_parts, statuses) = StatusParts::new(
             config,
             core.views.subscribe(),
@@ -268,7 +267,7 @@ impl Node {
             (core.contact.clone(), core.verdict.clone(), core.health.clone(), stats.clone()),
             (core.links.clone(), Arc::clone(&core.metrics), pause.clone()),
             (core.solo.clone(), core.journal.clone(), self.warnings.clone()),
-            self.trusted.clone(),
+            (self.trusted.clone(), readers.clone()),
         );
         let fresh = self.trusted.clone().keep_fresh(core.rt.clone());
         core.rt.spawn_until_stop("certificates", fresh);
@@ -302,7 +301,7 @@ impl Node {
             .map_err(NodeError::Runtime)?;
         let clients = self.runtimes.client.clone();
         let (port, not_listening) =
-            self.serve_ports(routes, operator, statuses, stats, pause, config);
+            self.serve_ports(routes, operator, (statuses, readers), stats, pause, config);
         let result = tokio::select! {
             result = core.run(stop) => result,
             Ok(error) = not_listening => Err(NodeError::Listen(error)),
@@ -327,7 +326,7 @@ impl Node {
         self,
         routes: Routes,
         operator: Operator,
-        status: watch::Receiver<Arc<crate::api::cluster::ClusterStatus>>,
+        (status, readers): (watch::Receiver<Arc<crate::api::cluster::ClusterStatus>>, Recent),
         stats: RequestStats,
         pause: PauseGate,
         config: &ServeConfig,
@@ -346,6 +345,7 @@ impl Node {
             metrics: self.core.metrics,
             stats,
             status,
+            readers,
             operator,
             events: self.core.events,
             traffic: self.core.links.traffic().clone(),
@@ -367,7 +367,9 @@ impl Node {
         };
         let stop = client_rt.token().child_token();
         let access = self.access;
-        client_rt.spawn_until_stop("tokens", keep_tokens(access.clone(), client_rt.clone()));
+        if access.asks_for_tokens() {
+            client_rt.spawn_until_stop("tokens", keep_tokens(access.clone(), client_rt.clone()));
+        }
         tracing::info!(
             node = %config.id, listen = %config.listen, raft_listen = %config.raft_listen,
             "node started"
@@ -436,8 +438,8 @@ fn watch_room(
     let folder = folder.to_owned();
     let look = move || {
         while !stop.is_cancelled() {
-            disk.look(&folder);
-            rt::pause_thread(ROOM_EVERY);
+            let lasts = disk.look(&folder);
+            disk.pause(lasts);
         }
     };
     std::thread::Builder::new().name("disk-room".into()).spawn(look).map(drop)

@@ -47,8 +47,8 @@ pub fn start(parts: Parts) -> std::io::Result<oneshot::Receiver<Duration>> {
     let stop = watch.parts.links.rt().token().clone();
     std::thread::Builder::new().name("self-watch".into()).spawn(move || {
         while !stop.is_cancelled() {
-            watch.look();
-            crate::rt::pause_thread(watch.limits.tick());
+            let time = watch.look();
+            crate::rt::pause_thread(time);
         }
     })?;
     Ok(end)
@@ -61,8 +61,8 @@ pub fn start(parts: Parts) -> std::io::Result<oneshot::Receiver<Duration>> {
     let rt = watch.parts.links.rt().clone();
     rt.spawn_until_stop("self-watch", async move {
         loop {
-            watch.look();
-            tokio::time::sleep(watch.limits.tick()).await;
+            let time = watch.look();
+            tokio::time::sleep(time).await;
         }
     });
     Ok(end)
@@ -75,9 +75,12 @@ impl Watch {
         (Self { parts, limits, core: Core::new(limits), exit: Some(exit) }, end)
     }
 
-    fn look(&mut self) {
+    /// Says how soon to look again.
+    fn look(&mut self) -> Duration {
         let consensus = &self.parts.consensus;
-        consensus.try_disk(self.limits.hand_over);
+        // A disk that hangs while nobody writes harms nobody yet: a write that comes then is seen not
+        // to end within the limit, as ever.
+        consensus.try_disk(self.limits.hand_over * 2);
         let view = consensus.view();
         let sight = Sight {
             leads: view.i_lead(),
@@ -113,6 +116,9 @@ impl Watch {
                 }
             }
         }
+        let well = condition == Condition::Well && sight.writing_since.is_none();
+        let calm = well && self.parts.consensus.is_calm();
+        if calm { self.limits.calm_tick() } else { self.limits.tick() }
     }
 
     fn tell(&self, before: Condition, now: Condition) {

@@ -1,5 +1,5 @@
 //! The cluster's state as this node sees it: its own at first hand, the others' from
-//! what they answer, a few times a second.
+//! what they answer, a few times a second while anybody reads it, and once a second otherwise.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +20,7 @@ use crate::http::PauseGate;
 use crate::ident::{NodeName, RaftId, Term};
 use crate::observe::events::{Change, Events};
 use crate::observe::metrics::Metrics;
+use crate::observe::recent::Recent;
 use crate::observe::warnings::Warnings;
 use crate::peer::PeerError;
 use crate::peer::link::{Lane, Links};
@@ -30,18 +31,27 @@ use crate::solo::{Journal, Solo};
 use crate::view::LeaderView;
 
 const STATUS: &str = "/node/status";
+/// For so long after somebody read the status the others are asked often.
+pub const READ_WITHIN: Duration = Duration::from_secs(3);
+/// Between two questions to each node; and while nobody reads, all is well and somebody leads.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
+const POLL_INTERVAL_CALM: Duration = Duration::from_secs(1);
 const ANSWER_MAX: Duration = Duration::from_millis(300);
-/// A node that was silent for this long is not healthy.
-const HEALTHY_WITHIN: Duration = Duration::from_millis(700);
-/// Between two readings of processor and memory use.
+/// A node that left the questions of so long a time unanswered is not healthy.
+const HEALTHY_WITHIN: Duration = Duration::from_millis(500);
+/// For so long such a node is asked often: then it is known, and may be away for good.
+const TROUBLED_FOR: Duration = Duration::from_secs(2);
+/// Between two readings of processor and memory use; and while nobody reads the status.
 const USAGE_INTERVAL: Duration = Duration::from_secs(1);
+const USAGE_INTERVAL_CALM: Duration = Duration::from_secs(5);
 
 /// What another node last said, and when.
 #[derive(Debug, Clone, Default)]
 struct Heard {
     status: Option<NodeStatus>,
     at: Option<clock::Instant>,
+    /// When the first question left that was not answered since.
+    waiting: Option<clock::Instant>,
     refused: bool,
     /// Round trip of the last question that was answered.
     rtt: Option<Duration>,
@@ -88,6 +98,8 @@ pub struct StatusParts {
     usage: Arc<Mutex<Usage>>,
     led: Arc<Mutex<Option<Led>>>,
     warnings: Warnings,
+    /// Told of each reading.
+    readers: Recent,
     published: watch::Sender<Arc<ClusterStatus>>,
 }
 
@@ -99,7 +111,7 @@ impl StatusParts {
         (contact, verdict, health, stats): (Contact, Verdict, Health, RequestStats),
         (links, metrics, pause): (Links, Arc<Metrics>, PauseGate),
         (solo, journal, warnings): (Solo, Journal, Warnings),
-        trusted: Trusted,
+        (trusted, readers): (Trusted, Recent),
     ) -> (Self, watch::Receiver<Arc<ClusterStatus>>) {
         let (published, statuses) = watch::channel(Arc::default());
         let parts = Self {
@@ -120,6 +132,7 @@ impl StatusParts {
             usage: Arc::default(),
             led: Arc::default(),
             warnings,
+            readers,
             published,
         };
         let own = parts.own();
@@ -136,8 +149,8 @@ impl StatusParts {
         });
     }
 
-    /// Publishes at every change of leadership or verdict, and a few times a second, until
-    /// the node stops.
+    /// Publishes at every change of leadership, verdict or condition, and with each answer, until the
+    /// node stops.
     pub async fn publish(self, events: Events) {
         let heard = HeardOf::default();
         let (answered, answers) = watch::channel(());
@@ -150,27 +163,33 @@ impl StatusParts {
     }
 
     async fn keep_reading_usage(&self) {
-        let mut ticks = tokio::time::interval(USAGE_INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut begins = self.readers.beginnings();
         loop {
-            ticks.tick().await;
             self.read_usage().await;
+            let read = clock::now();
+            if !self.readers.is() {
+                // An error is impossible: this node holds the sender.
+                let _ = tokio::time::timeout(USAGE_INTERVAL_CALM, begins.changed()).await;
+            }
+            tokio::time::sleep_until(read + USAGE_INTERVAL).await;
         }
     }
 
-    /// Asks the others in turn, and at once when the leadership changed: then what they
-    /// last said is old. One question at a time to each, so that a silent node costs no
-    /// other one its turn.
+    /// Asks the others in turn, and at once when the leadership changed, or when somebody begins to
+    /// read: then what they last said is old. One question at a time to each, so that a silent node
+    /// costs no other one its turn.
     async fn keep_asking(&self, heard: &HeardOf, answered: &watch::Sender<()>) {
-        let mut ticks = tokio::time::interval(POLL_INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut begins = self.readers.beginnings();
+        let mut asked_at = clock::now();
+        let mut due_at = asked_at;
         let mut views = self.views.clone();
         let mut led = None;
         let mut asking = FuturesUnordered::new();
         let mut asked = BTreeSet::new();
         loop {
             let due = tokio::select! {
-                _ = ticks.tick() => true,
+                () = tokio::time::sleep_until(due_at) => true,
+                begun = begins.changed() => begun.is_ok(),
                 changed = views.changed() => {
                     if changed.is_err() {
                         return;
@@ -181,6 +200,7 @@ impl StatusParts {
                 Some(name) = asking.next() => {
                     asked.remove(&name);
                     answered.send_replace(());
+                    due_at = asked_at + self.poll_interval(heard);
                     false
                 }
             };
@@ -193,8 +213,17 @@ impl StatusParts {
                         asking.push(self.ask(name, addr, heard));
                     }
                 }
+                asked_at = clock::now();
+                due_at = asked_at + self.poll_interval(heard);
             }
         }
+    }
+
+    fn poll_interval(&self, heard: &HeardOf) -> Duration {
+        let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let troubled = |of: &Heard| of.waiting.is_some_and(|since| since.elapsed() < TROUBLED_FOR);
+        let well = self.views.borrow().leader.is_some() && !heard.values().any(troubled);
+        if well && !self.readers.is() { POLL_INTERVAL_CALM } else { POLL_INTERVAL }
     }
 
     async fn publish_news(
@@ -206,6 +235,7 @@ impl StatusParts {
         let mut views = self.views.clone();
         let mut verdicts = self.verdict.changes();
         let mut solo = self.solo.changes();
+        let mut conditions = self.health.subscribe();
         let mut healthy: BTreeMap<NodeName, bool> = BTreeMap::new();
         loop {
             let changed = tokio::select! {
@@ -213,6 +243,7 @@ impl StatusParts {
                 changed = views.changed() => changed,
                 changed = verdicts.changed() => changed,
                 changed = solo.changed() => changed,
+                changed = conditions.changed() => changed,
             };
             if changed.is_err() {
                 return;
@@ -271,6 +302,10 @@ impl StatusParts {
     async fn ask(&self, name: NodeName, addr: String, heard: &HeardOf) -> NodeName {
         let link = self.links.to(addr, Lane::Service);
         let asked = clock::now();
+        {
+            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.entry(name.clone()).or_default().waiting.get_or_insert(asked);
+        }
         let answer = link.call::<_, NodeStatus>(STATUS, &(), ANSWER_MAX).await;
         let rtt = Some(asked.elapsed());
         let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -280,7 +315,7 @@ impl StatusParts {
             Ok(status) => {
                 let at = Some(clock::now());
                 let status = Some(status);
-                *entry = Heard { status, at, rtt, refused: false, trouble: None, dead: false };
+                *entry = Heard { status, at, rtt, ..Heard::default() };
             }
             Err(error) => entry.trouble = Some(error.to_string()),
         }
@@ -448,16 +483,14 @@ fn other(
     view: &LeaderView,
 ) -> NodeStatus {
     let age = heard.at.map(|at| at.elapsed());
+    let answers = heard.waiting.is_none_or(|since| since.elapsed() < HEALTHY_WITHIN);
     let mut node =
         heard.status.unwrap_or_else(|| NodeStatus::unknown(name.clone(), http_addr, raft_addr));
     (node.ip, node.http_port) = split_addr(http_addr);
     node.last_contact_ms = age.map(clock::millis);
     node.rtt_ms = heard.rtt.map(clock::millis);
     node.trouble = heard.trouble;
-    node.healthy = node.healthy
-        && !heard.refused
-        && !heard.dead
-        && age.is_some_and(|age| age < HEALTHY_WITHIN);
+    node.healthy = node.healthy && !heard.refused && !heard.dead && answers && age.is_some();
     let member = view.members.iter().find(|member| member.name == name);
     node.voter = member.is_some_and(|member| member.voter);
     // A node that is no member any more may have had a number.

@@ -4,5 +4,6 @@
 pub mod events;
 pub mod log;
 pub mod metrics;
+pub mod recent;
 pub mod traffic;
 pub mod warnings;

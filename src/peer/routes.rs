@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
@@ -17,9 +18,10 @@ use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::body::{Frame, Incoming};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::Interval;
+use tokio::time::Sleep;
 
 use super::envelope::{self, Envelope, Sender};
+use crate::clock::Instant;
 use crate::limits::{NEWCOMER_BODY_BYTES_MAX, PEER_BODY_BYTES_MAX, PEER_BODY_READ_MAX};
 use crate::net::gate::{Gate, Peer, Way};
 use crate::net::serve::Caller;
@@ -222,24 +224,22 @@ fn respond(status: StatusCode, body: impl Into<Bytes>) -> PeerResponse {
     response
 }
 
-/// A byte that says no more than that whoever sends it runs.
-const PULSE: &[u8] = b".";
-
 /// A response that stays open until `until` ends: the other side learns at once when
-/// this process, or this node, goes away. At each of the `beats` it gets a byte, where
-/// `passes` lets one through.
+/// this process, or this node, goes away. `beat` is called at `first`, and then each time when it
+/// said; what it gives is sent.
 pub fn held_open(
     until: impl Future<Output = ()> + Send + Sync + 'static,
-    beats: Interval,
-    passes: impl Fn() -> bool + Send + Sync + 'static,
+    first: Instant,
+    beat: impl FnMut() -> (Option<Bytes>, Instant) + Send + Sync + 'static,
 ) -> PeerResponse {
-    Response::new(Held { until: Box::pin(until), beats, passes: Box::new(passes) }.boxed())
+    let due = Box::pin(tokio::time::sleep_until(first));
+    Response::new(Held { until: Box::pin(until), due, beat: Box::new(beat) }.boxed())
 }
 
 struct Held<F> {
     until: Pin<Box<F>>,
-    beats: Interval,
-    passes: Box<dyn Fn() -> bool + Send + Sync>,
+    due: Pin<Box<Sleep>>,
+    beat: Box<dyn FnMut() -> (Option<Bytes>, Instant) + Send + Sync>,
 }
 
 impl<F: Future<Output = ()>> hyper::body::Body for Held<F> {
@@ -253,9 +253,11 @@ impl<F: Future<Output = ()>> hyper::body::Body for Held<F> {
         if self.until.as_mut().poll(context).is_ready() {
             return Poll::Ready(None);
         }
-        while self.beats.poll_tick(context).is_ready() {
-            if (self.passes)() {
-                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(PULSE)))));
+        while self.due.as_mut().poll(context).is_ready() {
+            let (bytes, next) = (self.beat)();
+            self.due.as_mut().reset(next);
+            if let Some(bytes) = bytes {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
         }
         Poll::Pending
@@ -265,11 +267,11 @@ impl<F: Future<Output = ()>> hyper::body::Body for Held<F> {
 /// A response whose body is what `chunks` gives, for as long as it gives any.
 pub fn streamed(chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> PeerResponse {
     let frames = chunks.map(|chunk| chunk.map(Frame::data));
-    Response::new(Streamed(Mutex::new(Box::pin(frames))).boxed())
+    Response::new(Streamed(Mutex::new(frames.boxed())).boxed())
 }
 
 /// In a mutex that nobody locks: a body is shared between threads by its type alone.
-struct Streamed(Mutex<Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Send>>>);
+struct Streamed(Mutex<BoxStream<'static, io::Result<Frame<Bytes>>>>);
 
 impl hyper::body::Body for Streamed {
     type Data = Bytes;

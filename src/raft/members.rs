@@ -200,17 +200,22 @@ impl Consensus {
     /// must agree; a leader that is lost there would leave a member that is gone for good
     /// in every quorum.
     pub(super) async fn keep_changes_finished(self) {
-        let mut metrics = self.raft.metrics();
+        // Changed by whatever may begin such a state, and by no record or heartbeat.
+        let mut server = self.raft.server_metrics();
         loop {
-            if self.is_half_changed() {
-                // A change of this node's own holds the slot until it is done.
-                let _slot = self.members_slot.lock().await;
-                if let Err(error) = self.finish_change().await {
-                    tracing::debug!(cause = %error, "the change of membership cannot be finished yet");
+            while self.is_half_changed() {
+                {
+                    // A change of this node's own holds the slot until it is done.
+                    let _slot = self.members_slot.lock().await;
+                    if let Err(error) = self.finish_change().await {
+                        tracing::debug!(cause = %error, "the change of membership cannot be finished yet");
+                    }
+                }
+                if self.is_half_changed() {
                     tokio::time::sleep(FINISH_INTERVAL).await;
                 }
             }
-            if metrics.changed().await.is_err() {
+            if server.changed().await.is_err() {
                 return;
             }
         }
@@ -218,7 +223,7 @@ impl Consensus {
 
     /// True where this node leads, and the voters are between two sets.
     fn is_half_changed(&self) -> bool {
-        let metrics = self.raft.metrics();
+        let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
         metrics.state == ServerState::Leader && membership.get_joint_config().len() > 1
@@ -230,7 +235,7 @@ impl Consensus {
             return Ok(());
         }
         let newer = {
-            let metrics = self.raft.metrics();
+            let metrics = self.raft.server_metrics();
             let metrics = metrics.borrow_watched();
             metrics.membership_config.membership().get_joint_config().last().cloned()
         };

@@ -50,6 +50,7 @@ use crate::ident::{ClusterUuid, RaftId};
 use crate::ledger::query::Ledger;
 use crate::ledger::{Command, Outcome};
 use crate::observe::metrics::Metrics;
+use crate::observe::recent::Recent;
 use crate::peer::link::{Lane, Links};
 use crate::rt::RaftRt;
 #[cfg(sim)]
@@ -61,9 +62,6 @@ type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
 /// Between two questions to a founder that is still starting.
 const READY_INTERVAL: Duration = Duration::from_millis(10);
-
-/// Between two looks at whether Raft has stopped, which by then does nothing any more.
-const FAILED_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Why a command was not committed, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -103,6 +101,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Below the store.
     pub disk: Disk,
+    /// Told of each that is answered here.
+    pub requests: Recent,
 }
 
 /// A running member of the cluster. Cheap to clone.
@@ -122,6 +122,7 @@ pub struct Consensus {
     log: log_store::LogView,
     disk: Disk,
     denials: denials::Denials,
+    requests: Recent,
 }
 
 fn not_written(error: ClientWriteError<TypeConfig>) -> ProposeError {
@@ -144,7 +145,7 @@ impl Consensus {
         views: watch::Sender<Arc<LeaderView>>,
     ) -> Result<Self, StartError> {
         let Parts { me, cluster, cluster_name, timings, snapshots, .. } = parts;
-        let Parts { rt, store, links, metrics, disk, .. } = parts;
+        let Parts { rt, store, links, metrics, disk, requests, .. } = parts;
         let options = Arc::new(options::options(&cluster_name, &timings, &snapshots)?);
         let writer = log_writer::LogWriter::start(Arc::clone(&store), Arc::clone(&metrics))?;
         let ballots = ballots::Ballots::new(me.0);
@@ -180,6 +181,7 @@ impl Consensus {
             log: log_view,
             disk,
             denials,
+            requests,
         };
         rt.spawn_until_stop("membership changes", consensus.clone().keep_changes_finished());
         Ok(consensus)
@@ -266,6 +268,7 @@ impl Consensus {
         &self,
         commands: impl IntoIterator<Item = Command>,
     ) -> Vec<Result<Outcome, ProposeError>> {
+        self.requests.note();
         let commands: Vec<Command> = commands.into_iter().collect();
         let count = commands.len();
         let mut outcomes = Vec::with_capacity(count);
@@ -291,6 +294,15 @@ impl Consensus {
     /// # Errors
     /// See [`ProposeError`].
     pub async fn read_index(&self) -> Result<u64, ProposeError> {
+        self.requests.note();
+        self.prove_quorum().await
+    }
+
+    /// The same, for a node that only wants to know whether a quorum follows its leader.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
+    pub async fn prove_quorum(&self) -> Result<u64, ProposeError> {
         #[cfg(sim)]
         if sabotage::is(Bug::ReadWithoutIndex) && self.view().i_lead() {
             return Ok(self.view().committed);
@@ -323,6 +335,11 @@ impl Consensus {
                 return Err(ProposeError::Stopped("the Raft task ended".into()));
             }
         }
+    }
+
+    /// True where this node was asked nothing for a while.
+    pub fn is_calm(&self) -> bool {
+        !self.requests.is()
     }
 
     /// When the write of the log that is under way began, if one is.
@@ -373,16 +390,13 @@ impl Consensus {
     /// # Cancel safety
     /// Safe: it only waits.
     pub async fn failed(&self) -> String {
-        let mut metrics = self.raft.metrics();
-        loop {
-            if let Err(fatal) = &metrics.borrow_watched().running_state {
-                return fatal.to_string();
-            }
-            // Each record changes them.
-            tokio::time::sleep(FAILED_INTERVAL).await;
-            if metrics.changed().await.is_err() {
-                return "the Raft task ended".into();
-            }
+        // These change with the leader, the term and the members only, and end with Raft's task,
+        // however that ends; the others, which say why, change with each record and heartbeat.
+        let mut server = self.raft.server_metrics();
+        while server.changed().await.is_ok() {}
+        match &self.raft.metrics().borrow_watched().running_state {
+            Err(fatal) => fatal.to_string(),
+            Ok(()) => "the Raft task ended".into(),
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use http::StatusCode;
 use openraft::RaftNetworkV2;
-use openraft::base::BoxStream;
+use openraft::base::{BoxFuture, BoxStream};
 use openraft::entry::RaftEntry;
 use openraft::errors::RPCError;
 use openraft::network::RPCOption;
@@ -56,7 +56,7 @@ where
 
 enum Stage<'s, S> {
     Asking(Asking<'s, S>),
-    Flowing(Flow),
+    Flowing(Box<Flow>),
 }
 
 type Step<'s, S> = Option<(Answer, Option<Stage<'s, S>>)>;
@@ -212,7 +212,7 @@ impl Unanswered {
 /// An open exchange.
 struct Flow {
     /// Says one message after the other; `None` once there are no more.
-    saying: Option<std::pin::Pin<Box<dyn Future<Output = Result<(), PeerError>> + Send>>>,
+    saying: Option<BoxFuture<'static, Result<(), PeerError>>>,
     listener: Listener,
     unanswered: Arc<Unanswered>,
     answer_max: Duration,
@@ -278,7 +278,7 @@ impl Flow {
         if !goes_on {
             self.listener.lost(self.unanswered.len());
         }
-        Some((answer, goes_on.then_some(Stage::Flowing(self))))
+        Some((answer, goes_on.then(|| Stage::Flowing(Box::new(self)))))
     }
 
     fn failed<'s, S>(self, error: PeerError) -> Step<'s, S> {

@@ -71,13 +71,14 @@ async fn follower(manner: Manner) -> Follower {
         routes.raw(APPEND_ALL, Admit::Newcomers, move |_, body| {
             let (came, manner, rt) = (came.clone(), manner.clone(), reading.clone());
             // Read as it comes, whatever becomes of the answers.
-            let (sender, numbers) = mpsc::unbounded_channel();
+            let (sender, numbers) = mpsc::channel(64);
             rt.spawn("follower", async move {
                 let mut frames = Frames::new(body);
                 while let Ok(Some(json)) = frames.next().await {
                     serde_json::from_slice::<Request>(&json).unwrap();
                     came.send_modify(|came| *came += 1);
-                    let _ = sender.send(*came.borrow());
+                    let number = *came.borrow();
+                    let _ = sender.send(number).await;
                 }
             });
             let answers = stream::unfold((numbers, manner), |(mut numbers, manner)| async move {

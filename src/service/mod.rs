@@ -61,6 +61,7 @@ use crate::api::codec::CapacityResponse;
 use crate::ident::NodeName;
 use crate::observe::events::Events;
 use crate::observe::metrics::Metrics;
+use crate::observe::recent::Recent;
 use crate::observe::traffic::Traffic;
 use crate::pool::{Cost, Pool, PoolError};
 use crate::record::{Digest, Method};
@@ -89,6 +90,8 @@ pub struct ServiceParts {
     /// Fed by `http`, read by `node` for its status.
     pub stats: RequestStats,
     pub status: watch::Receiver<Arc<ClusterStatus>>,
+    /// Told of each reading of the status that somebody looks at.
+    pub readers: Recent,
     pub operator: Operator,
     pub events: Events,
     /// What this node sends to its peers.
@@ -256,6 +259,11 @@ impl Service {
         Arc::clone(&self.parts().status.borrow())
     }
 
+    /// Somebody looks at the status: from now on and for a while it is kept fresh.
+    pub fn note_reader(&self) {
+        self.parts().readers.note();
+    }
+
     /// Follows [`Service::status`].
     pub fn status_rx(&self) -> watch::Receiver<Arc<ClusterStatus>> {
         self.parts().status.clone()
@@ -279,6 +287,8 @@ impl Service {
     /// # Errors
     /// [`ServiceError::Operate`]
     pub async fn operate(&self, operation: Operation) -> Result<Done, ServiceError> {
+        // Whoever gives one looks at what becomes of it.
+        self.note_reader();
         Ok(self.parts().operator.operate(operation).await?)
     }
 

@@ -28,6 +28,8 @@ use crate::solo::JournalError;
 use crate::view::LeaderView;
 
 const READ_INDEX: &str = "/service/read-index";
+/// The same for who needs the proof and not the index. Nodes before it answer 404.
+const PROVE_QUORUM: &str = "/service/prove-quorum";
 
 /// How a leader without a quorum refuses other nodes.
 const NO_QUORUM: StatusCode = StatusCode::GATEWAY_TIMEOUT;
@@ -195,10 +197,18 @@ impl Submitter {
         let asking = async {
             match leader {
                 None => false,
-                Some((true, _)) => consensus.read_index().await.is_ok(),
+                Some((true, _)) => consensus.prove_quorum().await.is_ok(),
                 Some((false, addr)) => {
                     let link = self.links.to(addr, Lane::Service);
-                    link.call::<_, u64>(READ_INDEX, &(), within).await.is_ok()
+                    let ask = async |path| link.call::<_, u64>(path, &(), within).await;
+                    match ask(PROVE_QUORUM).await {
+                        Err(PeerError::Rejected { status, .. })
+                            if status == StatusCode::NOT_FOUND.as_u16() =>
+                        {
+                            ask(READ_INDEX).await.is_ok()
+                        }
+                        proof => proof.is_ok(),
+                    }
                 }
             }
         };
@@ -376,6 +386,15 @@ impl Submitter {
             async move {
                 let consensus = leading(&this.late)?;
                 let index = while_well(&this.health, consensus.read_index()).await?;
+                index.map_err(|error| refused(Attempt::from(error)))
+            }
+        });
+        let this = self.clone();
+        routes.json(PROVE_QUORUM, Admit::Members, move |_, (): ()| {
+            let this = this.clone();
+            async move {
+                let consensus = leading(&this.late)?;
+                let index = while_well(&this.health, consensus.prove_quorum()).await?;
                 index.map_err(|error| refused(Attempt::from(error)))
             }
         });

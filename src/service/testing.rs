@@ -16,6 +16,7 @@ use crate::ledger::query::Ledger;
 use crate::ledger::{Command, Outcome};
 use crate::observe::events::Events;
 use crate::observe::metrics::Metrics;
+use crate::observe::recent::Recent;
 use crate::observe::traffic::Traffic;
 use crate::pool::Pool;
 use crate::record::{Durability as Recorded, Record};
@@ -125,6 +126,7 @@ impl Bench {
             metrics,
             stats: RequestStats::default(),
             status: status_rx,
+            readers: Recent::new(Duration::from_secs(3)),
             operator,
             events: Events::new(node),
             traffic: Traffic::default(),

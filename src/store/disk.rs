@@ -20,6 +20,12 @@ use super::{Batch, Column, Durability, Pair, Reader, Store, StoreError, Visit};
 use crate::clock::{self, Instant};
 use crate::limits::{DISK_ENOUGH_BYTES, DISK_LOW_BYTES};
 
+/// No disk of today takes more bytes in a millisecond: 2 GB a second.
+const DISK_BYTES_PER_MS_MAX: u64 = 2_000_000;
+/// Between two looks at the room.
+const LOOK_MIN: Duration = Duration::from_millis(100);
+const LOOK_MAX: Duration = Duration::from_secs(1);
+
 /// How a store's disk does. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Disk {
@@ -160,8 +166,9 @@ impl Disk {
         read.inspect_err(|error| self.note(error))
     }
 
-    /// Looks how much room there is at `folder`.
-    pub fn look(&self, folder: &Path) {
+    /// Looks how much room there is at `folder`, and says for how long that will do: the room may be
+    /// low after it, and not before.
+    pub fn look(&self, folder: &Path) -> Duration {
         let free = self.free_bytes(folder);
         self.room.send_if_modified(|room| {
             let now = match room {
@@ -173,6 +180,15 @@ impl Disk {
             };
             std::mem::replace(room, now) != now
         });
+        let most = free.saturating_sub(DISK_LOW_BYTES) / DISK_BYTES_PER_MS_MAX;
+        Duration::from_millis(most).clamp(LOOK_MIN, LOOK_MAX)
+    }
+
+    /// Waits, on a thread of the caller's own, for `time` or until the faults change.
+    pub fn pause(&self, time: Duration) {
+        let (_, changed) = &*self.shared;
+        let faults = self.faults();
+        drop(changed.wait_timeout(faults, time).unwrap_or_else(PoisonError::into_inner));
     }
 
     /// True where a node that ran out of room may be started again.

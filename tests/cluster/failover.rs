@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::support::{Client, Cluster, PATIENCE, commit_all, leaders, poll};
 
@@ -84,4 +85,27 @@ fn every_acknowledged_record_survives_the_death_of_all_nodes_at_once() {
     }
     cluster.whole();
     cluster.assert_kept(&acknowledged.into_inner().expect("writers do not panic"));
+}
+
+/// A follower's ledger is behind the leader's by the way there, and not by a heartbeat.
+#[test]
+fn news_of_a_commit_waits_for_no_heartbeat() {
+    let timings = [
+        "timings.heartbeat_interval_ms=20000",
+        "timings.election_timeout_min_ms=70000",
+        "timings.election_timeout_max_ms=80000",
+        "solo_after=100s",
+    ];
+    let cluster = Cluster::formed(3, &timings);
+    let leader = cluster.whole();
+    let followers = cluster.nodes.iter().enumerate().filter(|(index, _)| *index != leader);
+    for (round, (_, follower)) in followers.cycle().take(6).enumerate() {
+        // Nothing follows it that it could go along with.
+        let ids = commit_all(&[&cluster.nodes[leader].client], &format!("last-{round}"), 1);
+        let path = format!("/api/records/{}?consistency=stale", ids.first().expect("one"));
+        let there = poll(Duration::from_secs(5), || {
+            follower.client.get(&path).ok().filter(|reply| reply.status == 200)
+        });
+        assert!(there.is_some(), "{} does not learn of {path}", follower.name);
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use stegcluster::api::problem::{Code, Problem};
 use stegcluster::clock;
+use stegcluster::detector::BUSY_FOR;
 
 use crate::support::{Client, Cluster, PATIENCE, commit_all, poll};
 
@@ -184,4 +185,33 @@ fn a_leader_cut_off_from_all_others_answers_503_quickly_and_serves_again() {
     assert_eq!(client.post("/admin/restore", &[], b"{}").expect("an answer").status, 200);
     cluster.whole();
     cluster.assert_kept(&kept);
+}
+
+/// A leader that is asked nothing sends fewer pulses, and each says so. Its silence is found as surely.
+#[test]
+fn a_calm_leader_that_stops_is_replaced_too() {
+    let mut cluster = Cluster::formed(3, &[]);
+    let old = cluster.whole();
+    let term = cluster.term(old);
+    let all: Vec<&Client> = cluster.nodes.iter().map(|node| &node.client).collect();
+    let mut acknowledged = commit_all(&all, "before", 6);
+
+    let asked_at = clock::now();
+    cluster.wait("the leader is calm: its last request is long enough ago", |_| {
+        (asked_at.elapsed() > BUSY_FOR + Duration::from_secs(1)).then_some(())
+    });
+    cluster.nodes[old].freeze();
+    let new = successor(&cluster, old);
+    assert_eq!(cluster.term(new), term + 1, "one election");
+    let survivors: Vec<&Client> = cluster
+        .nodes
+        .iter()
+        .filter(|node| node.name != cluster.nodes[old].name)
+        .map(|node| &node.client)
+        .collect();
+    acknowledged.extend(commit_all(&survivors, "meanwhile", 6));
+    cluster.nodes[old].thaw();
+    cluster.whole();
+    cluster.assert_kept(&acknowledged);
+    cluster.kill(old);
 }

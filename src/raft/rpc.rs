@@ -127,6 +127,7 @@ fn mount_votes(
                 voter: view.me,
                 leader: view.leader,
                 term: view.term,
+                for_term: term_of(&rpc.vote),
                 excused: rpc.leadership_transfer,
                 asked: crate::clock::now(),
                 heard: view.leader.and_then(|leader| heard.last_of(leader, view.term)),

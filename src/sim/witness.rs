@@ -11,6 +11,8 @@ pub struct VoteAsked {
     pub voter: Option<RaftId>,
     pub leader: Option<RaftId>,
     pub term: Term,
+    /// Of the vote that was asked for.
+    pub for_term: Term,
     /// Its own detector held the leader dead, or the leader itself hands over.
     pub excused: bool,
     pub asked: Instant,

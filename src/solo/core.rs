@@ -12,9 +12,8 @@ use crate::clock::Instant;
 /// Between two proofs while all is well, and while it is not.
 const PROOF_INTERVAL: Duration = Duration::from_secs(1);
 const PROOF_AGAIN: Duration = Duration::from_millis(100);
-/// Between two looks while all is well, and while it is not. More than [`LATE`] means that this
-/// process did not run.
-const LOOK_INTERVAL_WELL: Duration = Duration::from_millis(500);
+/// Between two looks: what was heard since the last one may be forgotten where the leader is held
+/// dead meanwhile. More than [`LATE`] means that this process did not run.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const LATE: Duration = Duration::from_secs(1);
 
@@ -129,12 +128,9 @@ impl Core {
 
     /// When to look again at the latest.
     pub fn next_look(&self, now: Instant) -> Instant {
+        let soon = now + LOOK_INTERVAL;
         let due = self.due();
-        if self.solo || due <= now {
-            return now + LOOK_INTERVAL;
-        }
-        let well = self.failing.is_none();
-        due.min(now + if well { LOOK_INTERVAL_WELL } else { LOOK_INTERVAL })
+        if self.solo || due <= now { soon } else { due.min(soon) }
     }
 
     /// Since when the node has been without a quorum, as far as it knows. Until the next

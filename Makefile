@@ -140,10 +140,7 @@ reproducible: static ## Build the static binary once more elsewhere: are these t
 deb: release ## The Debian package is one of them: target/dist/stegcluster_*.deb
 rpm: release ## and so is the RPM: target/dist/stegcluster-*.rpm
 
-test-reproducible: static ## Build the static binary once more elsewhere: are these the same bytes?
-	./packaging/reproducible.sh $(STATIC) $(TARGET_DIR)/reproducible
-
-deb: release ## Install, upgrade, remove and purge the package on this machine (root; see the script)
+test-deb: release ## Install, upgrade, remove and purge the package on this machine (root; see the script)
 	CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" PATH="$(BUILD_PATH)" cargo deb --quiet --locked --no-build \
 	  --fast --no-strip --target $(STATIC_TARGET) --deb-version "$(VERSION)+1" --output "$(BUILT)/newer.deb"
 	./packaging/test-deb.sh "$(DIST)/stegcluster_$(VERSION)-1_amd64.deb" "$(BUILT)/newer.deb"

@@ -16,6 +16,12 @@ fn fail(client: &Client, action: &str, more: &str) {
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
+/// The clients of all nodes but `one`, whose process may still run.
+fn others(cluster: &Cluster, one: usize) -> Vec<&Client> {
+    let others = cluster.nodes.iter().enumerate().filter(|(number, _)| *number != one);
+    others.map(|(_, node)| &node.client).collect()
+}
+
 /// Waits until another running node than `old` leads, in the eyes of the others.
 fn successor(cluster: &Cluster, old: usize) -> usize {
     cluster.wait("another node leads", |cluster| {
@@ -106,12 +112,7 @@ fn a_leader_with_a_stuck_disk_hands_over_and_then_ends_with_a_reason() {
     let took = stalled_at.elapsed();
     assert!(took < Duration::from_millis(2000), "the hand-over came after {took:?}");
     assert_eq!(cluster.term(new), term + 1, "one election, asked for");
-    let survivors: Vec<&Client> = cluster
-        .nodes
-        .iter()
-        .filter(|node| node.name != cluster.nodes[old].name)
-        .map(|node| &node.client)
-        .collect();
+    let survivors = others(&cluster, old);
     acknowledged.extend(commit_all(&survivors, "meanwhile", 9));
 
     // It says so, and refuses at once what it could not acknowledge.
@@ -203,12 +204,7 @@ fn a_calm_leader_that_stops_is_replaced_too() {
     cluster.nodes[old].freeze();
     let new = successor(&cluster, old);
     assert_eq!(cluster.term(new), term + 1, "one election");
-    let survivors: Vec<&Client> = cluster
-        .nodes
-        .iter()
-        .filter(|node| node.name != cluster.nodes[old].name)
-        .map(|node| &node.client)
-        .collect();
+    let survivors = others(&cluster, old);
     acknowledged.extend(commit_all(&survivors, "meanwhile", 6));
     cluster.nodes[old].thaw();
     cluster.whole();

@@ -1,9 +1,15 @@
-//! Tells `--version` the commit and the target. Reads two small files of git's, so that
-//! a plain `cargo build` in a clone knows them too, and reruns only when they change.
+//! Packs the dashboard's files, and tells `--version` the commit and the target: two small files
+//! of git's say which, so that a plain `cargo build` in a clone knows them too.
 
+use std::error::Error;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-fn main() {
+use flate2::{Compression, GzBuilder};
+
+const DASHBOARD: &str = "src/http/dashboard";
+
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=STEGCLUSTER_COMMIT");
     let target = std::env::var("TARGET").unwrap_or_else(|_| "unknown".into());
@@ -11,6 +17,32 @@ fn main() {
     let given = std::env::var("STEGCLUSTER_COMMIT").ok();
     let commit = given.or_else(commit).unwrap_or_else(|| "unknown".into());
     println!("cargo::rustc-env=STEGCLUSTER_COMMIT={}", commit.get(..12).unwrap_or(&commit));
+
+    let packed = PathBuf::from(std::env::var("OUT_DIR")?).join("page");
+    std::fs::create_dir_all(&packed)?;
+    pack(&Path::new(DASHBOARD).join("openapi.json"), &packed)?;
+    for folder in ["page", "page/vendor"] {
+        let folder = Path::new(DASHBOARD).join(folder);
+        println!("cargo::rerun-if-changed={}", folder.display());
+        for entry in std::fs::read_dir(&folder)? {
+            let file = entry?.path();
+            if file.is_file() {
+                pack(&file, &packed)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes `file` as gzip (RFC 1952), without a date, so that the same file gives the same bytes.
+fn pack(file: &Path, into: &Path) -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={}", file.display());
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let out = std::fs::File::create(into.join(format!("{name}.gz")))?;
+    let mut gzip = GzBuilder::new().mtime(0).write(out, Compression::best());
+    gzip.write_all(&std::fs::read(file)?)?;
+    gzip.finish()?;
+    Ok(())
 }
 
 /// The commit that is checked out, from `.git` itself: git need not be installed.

@@ -63,7 +63,7 @@ settings! {
     CONNECTIONS_MAX = "connections_max": "Client connections at once.";
     CONNECTIONS_PER_CLIENT_MAX = "connections_per_client_max": "Client connections at once from one address; behind a load balancer, as many as it opens.";
     LOG_FORMAT = "log.format": "text or json.";
-    LOG_FILTER = "log.filter": "A level such as info, or tracing directives.";
+    LOG_FILTER = "log.filter": "A level such as info, or levels of modules: info,stegcluster::raft=debug.";
     PRESET = "timings.preset": "Where the other timings begin: lan, or wan for nodes far apart.";
     HEARTBEAT_INTERVAL_MS = "timings.heartbeat_interval_ms": "Leader to followers.";
     ELECTION_TIMEOUT_MIN_MS = "timings.election_timeout_min_ms": "Raft's election timer, least.";

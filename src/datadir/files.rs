@@ -3,12 +3,20 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use super::{DataDirError, IDENTITY_FILE, LOCK_FILE, io_error};
+use crate::clock;
+use crate::rt::pause_thread;
 
 const TEMPORARY_SUFFIX: &str = ".tmp";
 /// What a new file system holds in its root, which may well be mounted for us.
 pub const LOST_AND_FOUND: &str = "lost+found";
+
+/// A node that ends closes its ports first and its folder last: who starts the next one at once,
+/// by a script or in a new terminal, is not refused for that.
+const ENDING_MAX: Duration = Duration::from_secs(1);
+const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// Held while the folder is in use.
 pub type Lock = File;
@@ -38,7 +46,7 @@ fn refuse_foreign(path: &Path) -> Result<(), DataDirError> {
     Ok(())
 }
 
-/// Takes the lock and leaves this process's id in it, for whoever finds it taken.
+/// Takes the lock, within [`ENDING_MAX`] where another process has it, and leaves this process's id in it, for whoever finds it taken.
 fn lock(folder: &Path) -> Result<Lock, DataDirError> {
     let path = folder.join(LOCK_FILE);
     let mut file = OpenOptions::new()
@@ -48,7 +56,14 @@ fn lock(folder: &Path) -> Result<Lock, DataDirError> {
         .truncate(false)
         .open(&path)
         .map_err(io_error("write", &path))?;
-    match file.try_lock() {
+    let until = clock::now() + ENDING_MAX;
+    let taken = loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if clock::now() < until => pause_thread(LOCK_POLL),
+            taken => break taken,
+        }
+    };
+    match taken {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();

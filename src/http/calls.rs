@@ -6,14 +6,14 @@ use std::sync::LazyLock;
 use http::HeaderValue;
 use serde_json::Value;
 
-use super::dashboard::DESCRIPTION;
+use super::dashboard::description;
 
 /// Of a described path: its parts, where one in braces stands for any, and its methods as the
 /// header `Allow` lists them.
 type Call = (Vec<String>, HeaderValue);
 
 static CALLS: LazyLock<Vec<Call>> = LazyLock::new(|| {
-    let description: Value = serde_json::from_str(DESCRIPTION).unwrap_or_default();
+    let description: Value = serde_json::from_str(&description()).unwrap_or_default();
     let paths = description["paths"].as_object().into_iter().flatten();
     paths
         .filter_map(|(path, calls)| {

@@ -149,6 +149,8 @@ fn run_until(
 ) -> Result<(), NodeError> {
     let trusted = Trusted::read(&config)?;
     let datadir = Arc::new(DataDir::open(&config.data_dir, &config.id)?);
+    // Locked until the database in it is closed: whoever waits for it finds both free.
+    let locked = Arc::clone(&datadir);
     let cover = read_cover(&config)?;
     let runtimes = Runtimes::start().map_err(NodeError::Runtime)?;
     let mut store = None;
@@ -176,6 +178,7 @@ fn run_until(
             close(&store);
         }
     }
+    drop(locked);
     result
 }
 

@@ -12,9 +12,10 @@ use crate::clock::Instant;
 /// Between two proofs while all is well, and while it is not.
 const PROOF_INTERVAL: Duration = Duration::from_secs(1);
 const PROOF_AGAIN: Duration = Duration::from_millis(100);
-/// Between two looks: what was heard since the last one may be forgotten where the leader is held
-/// dead meanwhile. More than [`LATE`] means that this process did not run.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// Between two looks while a proof is missing or the node is alone.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Between two looks at the most: more than [`LATE`] means that this process did not run.
+const LOOK_MAX: Duration = Duration::from_millis(400);
 const LATE: Duration = Duration::from_secs(1);
 
 /// How long is long.
@@ -127,8 +128,14 @@ impl Core {
     }
 
     /// When to look again at the latest.
+    ///
+    /// What was heard since the last look is forgotten where the leader is held dead meanwhile.
+    /// That is less than a heartbeat's time, which [`Core::since`] allows for: solo does not begin
+    /// before its time.
     pub fn next_look(&self, now: Instant) -> Instant {
-        let soon = now + LOOK_INTERVAL;
+        let troubled = self.solo || self.failing.is_some();
+        let calm = (self.rules.heartbeat * 4 / 5).clamp(LOOK_AGAIN, LOOK_MAX);
+        let soon = now + if troubled { LOOK_AGAIN } else { calm };
         let due = self.due();
         if self.solo || due <= now { soon } else { due.min(soon) }
     }

@@ -74,14 +74,15 @@ have_static_libraries() {
 
 have_ccache() { have ccache; }
 
-have_browser() {
-  have node && have npm || return 1
+have_chromium() {
   [ -z "${CHROMIUM:-}" ] || return 0
   for name in chromium chromium-browser google-chrome-stable google-chrome; do
     ! have "$name" || return 0
   done
   return 1
 }
+
+have_browser() { have node && have npm && have_chromium; }
 
 rust_wanted=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$root/Cargo.toml")
 
@@ -156,7 +157,13 @@ package() {
 
 # Never asks for a password, and gives up after some minutes.
 install_browser() {
-  find_manager nodejs npm chromium
+  # Only what is missing: a Node from elsewhere brings its own npm, and conflicts with Debian's.
+  wanted=""
+  have node || wanted="$wanted nodejs"
+  have npm || wanted="$wanted npm"
+  have_chromium || wanted="$wanted chromium"
+  # shellcheck disable=SC2086 # a list of words, here and below
+  find_manager $wanted
   root=""
   [ "$(id -u)" = 0 ] || root="sudo -n"
   limit=""
@@ -168,10 +175,10 @@ install_browser() {
       [ $updated = yes ] || $root $limit apt-get $once update || return 1
       # shellcheck disable=SC2086
       $root $limit env DEBIAN_FRONTEND=noninteractive apt-get $once install -y \
-        --no-install-recommends nodejs npm chromium
+        --no-install-recommends $wanted
       ;;
     # shellcheck disable=SC2086
-    dnf) $root $limit dnf install -y nodejs npm chromium ;;
+    dnf) $root $limit dnf install -y $wanted ;;
     # shellcheck disable=SC2086
     brew) $limit brew install node ;;
   esac

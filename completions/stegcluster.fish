@@ -63,7 +63,7 @@ complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l codec-
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l memory-mib -d 'Memory of the node, in MiB; requests beyond their share of it are turned away [default: a quarter of the machine\'s, from 512 to 1024]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l cover-cache-mib -d 'Of it for covers seen before, in MiB; 0 keeps none [default: 256, or a quarter of it]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log-format -d 'How log lines are written: text or json [default: text]' -r
-complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log -d 'What is logged: a level such as info, or tracing directives [default: info]' -r
+complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l log -d 'What is logged: a level such as info, or levels of modules [default: info]' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l set -d 'Any setting of cluster.yaml by its key, such as timings.probe_misses=4' -r
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l supervise -d 'Restart the node after a crash'
 complete -c stegcluster -n "__fish_stegcluster_using_subcommand serve" -l remote-admin -d 'Take orders (kill-leader, failover-drill, members) from other machines too, from anyone who reaches the client port: for drills in a network that you trust'

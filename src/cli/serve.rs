@@ -94,7 +94,7 @@ pub struct ServeArgs {
     /// How log lines are written: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// What is logged: a level such as info, or tracing directives [default: info]
+    /// What is logged: a level such as info, or levels of modules [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
     /// Any setting of cluster.yaml by its key, such as timings.probe_misses=4

@@ -66,7 +66,7 @@ pub struct ServeConfig {
     /// Those from one address.
     pub connections_per_client_max: usize,
     pub log_format: LogFormat,
-    /// A level or tracing directives.
+    /// A level, or levels of modules.
     pub log_filter: String,
     pub timings: Timings,
     pub snapshots: Snapshots,

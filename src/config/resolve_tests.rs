@@ -129,6 +129,7 @@ fn a_wrong_value_is_answered_with_its_source_and_what_to_do() {
         (key::LOG_FORMAT, "xml", "unknown log format \"xml\"; known: text, json"),
         (key::LOG_FILTER, "inof", "\"inof\" is no level"),
         (key::LOG_FILTER, "a=b=c", "--log.filter: log.filter: "),
+        (key::LOG_FILTER, "a[b]=info", "\"a[b]=info\" names a span"),
         (key::SNAPSHOT_EVERY, "0", "from 1 to"),
         (key::CAMPAIGN_SPACING_MS, "299", "\"299\" is no whole number from 300 to 3600000"),
         (

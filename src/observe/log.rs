@@ -48,6 +48,10 @@ pub fn check_filter(filter: &str) -> Result<(), String> {
     if is_word && !LEVELS.contains(&filter.to_ascii_lowercase().as_str()) {
         return Err(format!("{filter:?} is no level; known: {}", LEVELS.join(", ")));
     }
+    if filter.contains(['[', '{']) {
+        // It would be taken for a module of that name, and nothing would be logged.
+        return Err(format!("{filter:?} names a span; known: levels, and MODULE=LEVEL"));
+    }
     match Targets::from_str(filter) {
         Ok(_) => Ok(()),
         Err(error) => Err(format!("{filter:?} does not parse: {error}")),

@@ -116,6 +116,9 @@ build: setup ## Build target/release/stegcluster
 # packs the addresses that are corrected at the start (glibc 2.36). LLVM copies a function into its
 # callers up to this weight instead of 225: a ninth less code, and no slower. With 40 it would be:
 # the rounds of SHA-256 are no longer one piece then (docs/SCALING.md).
+CARGO_FOLDER := $(or $(CARGO_HOME),$(HOME)/.cargo)
+REMAP := --remap-path-prefix=$(CURDIR)=/stegcluster --remap-path-prefix=$(abspath $(TARGET_DIR))=/target \
+  --remap-path-prefix=$(CARGO_FOLDER)=/cargo
 SMALLER := -C link-arg=-Wl,--icf=all -C link-arg=-Wl,-z,pack-relative-relocs \
   -C llvm-args=-inline-threshold=75
 # That the program will be static changes nothing of what C and C++ are compiled to.

@@ -46,7 +46,8 @@ fn refuse_foreign(path: &Path) -> Result<(), DataDirError> {
     Ok(())
 }
 
-/// Takes the lock, within [`ENDING_MAX`] where another process has it, and leaves this process's id in it, for whoever finds it taken.
+/// Takes the lock, within [`ENDING_MAX`] where another process has it, and leaves this process's
+/// id in it, for whoever finds it taken.
 fn lock(folder: &Path) -> Result<Lock, DataDirError> {
     let path = folder.join(LOCK_FILE);
     let mut file = OpenOptions::new()

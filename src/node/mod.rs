@@ -85,7 +85,7 @@ pub fn serve(config: ServeConfig) -> Result<Ended, NodeError> {
     signals::on_stop(move || signalled.cancel(), signals::say_hung_up)
         .map_err(|error| NodeError::Signals(error.to_string()))?;
     let (disk, restart) = (Disk::default(), Restart::default());
-    if let Some(cause) = marked(&config)
+    if let Some(cause) = marked(&config)?
         && heal::heal(&config, &cause, &stop)? == heal::Healed::Stopped
     {
         return Ok(Ended::Stopped);
@@ -116,14 +116,15 @@ pub fn serve(config: ServeConfig) -> Result<Ended, NodeError> {
 }
 
 /// What is damaged in the data folder, by its mark or because it shows at once. Whatever else is
-/// wrong shows again when the node starts.
-fn marked(config: &ServeConfig) -> Option<String> {
+/// wrong shows again when the node starts, but a folder in use: that was waited for already.
+fn marked(config: &ServeConfig) -> Result<Option<String>, DataDirError> {
     if !config.data_dir.join(crate::datadir::IDENTITY_FILE).exists() {
-        return None;
+        return Ok(None);
     }
     match DataDir::open(&config.data_dir, &config.id) {
-        Err(error @ DataDirError::Damaged { .. }) => Some(error.to_string()),
-        _ => None,
+        Err(error @ DataDirError::Damaged { .. }) => Ok(Some(error.to_string())),
+        Err(error @ DataDirError::Locked { .. }) => Err(error),
+        _ => Ok(None),
     }
 }
 

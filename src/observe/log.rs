@@ -69,19 +69,18 @@ pub fn start(format: LogFormat, filter: &str, colour: bool) -> Result<(), String
     let filter = Targets::from_str(&format!("{QUIET},{filter}"))
         .map_err(|error| format!("log filter {filter:?}: {error}"))?;
     let lines = fmt::layer().with_target(false);
-    let started = match format {
+    let lines = match format {
         LogFormat::Text => {
             let writer = move || OneLine { inner: io::stderr(), colour };
-            let lines = lines.with_writer(writer).with_ansi(colour).with_filter(filter);
-            tracing_subscriber::registry().with(lines).try_init()
+            lines.with_writer(writer).with_ansi(colour).boxed()
         }
         LogFormat::Json => {
             let lines = lines.with_writer(io::stderr).json().flatten_event(true);
-            let lines = lines.with_current_span(false).with_filter(filter);
-            tracing_subscriber::registry().with(lines).try_init()
+            lines.with_current_span(false).boxed()
         }
     };
-    started.map_err(|error| error.to_string())
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    subscriber.try_init().map_err(|error| error.to_string())
 }
 
 /// Writes each event as one line, whatever is in it: what came from outside shall not look like

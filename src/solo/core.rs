@@ -105,7 +105,7 @@ impl Core {
         let fresh = sight
             .heard
             .is_some_and(|heard| now.saturating_duration_since(heard) < self.rules.fresh);
-        let troubled = self.solo || self.failing.is_some();
+        let troubled = self.is_troubled();
         let interval = if troubled { PROOF_AGAIN } else { PROOF_INTERVAL };
         let due = self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= interval);
         let wants = fresh && due && (troubled || !sight.both_ways);
@@ -133,11 +133,15 @@ impl Core {
     /// That is less than a heartbeat's time, which [`Core::since`] allows for: solo does not begin
     /// before its time.
     pub fn next_look(&self, now: Instant) -> Instant {
-        let troubled = self.solo || self.failing.is_some();
         let calm = (self.rules.heartbeat * 4 / 5).clamp(LOOK_AGAIN, LOOK_MAX);
-        let soon = now + if troubled { LOOK_AGAIN } else { calm };
+        let soon = now + if self.is_troubled() { LOOK_AGAIN } else { calm };
         let due = self.due();
         if self.solo || due <= now { soon } else { due.min(soon) }
+    }
+
+    /// Alone, or without the proof that it asked for.
+    fn is_troubled(&self) -> bool {
+        self.solo || self.failing.is_some()
     }
 
     /// Since when the node has been without a quorum, as far as it knows. Until the next
